@@ -1,3 +1,50 @@
-"""posewright: photos, videos and camera rigs to 3D human pose and motion."""
+"""posewright: photos, videos and camera rigs to 3D human pose and motion.
+
+Names are loaded when first used, so that `import posewright` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "estimate": "posewright.pipelines.video_to_motion",
+    "RunOptions": "posewright.pipelines.video_to_motion",
+    "lift": "posewright.pipelines.lift",
+    "save": "posewright.io.formats",
+    "load": "posewright.io.formats",
+    "load_rig": "posewright.io.calibration",
+    "read_keypoints": "posewright.io.keypoints",
+    "create": "posewright.models",
+    "load_official": "posewright.models",
+    "list_models": "posewright.models",
+    "Motion": "posewright.structures.motion",
+    "Keypoints2D": "posewright.structures.keypoints",
+    "Keypoints3D": "posewright.structures.keypoints",
+    "Camera": "posewright.structures.cameras",
+    "CameraRig": "posewright.structures.cameras",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from posewright.io.calibration import load_rig
+    from posewright.io.formats import load, save
+    from posewright.io.keypoints import read_keypoints
+    from posewright.models import create, list_models, load_official
+    from posewright.pipelines.lift import lift
+    from posewright.pipelines.video_to_motion import RunOptions, estimate
+    from posewright.structures.cameras import Camera, CameraRig
+    from posewright.structures.keypoints import Keypoints2D, Keypoints3D
+    from posewright.structures.motion import Motion
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"posewright has no {name!r}; it has: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__
