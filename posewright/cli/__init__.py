@@ -1,1 +1,53 @@
+"""The command line: `posewright VERB`. One file per verb; anything heavy is imported inside the verb."""
 
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; errors become one line on stderr and an exit status (1 failed, 2 wrong usage)."""
+    debug = "--debug" in sys.argv or os.environ.get("POSEWRIGHT_DEBUG") == "1"
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    sys.exit(run(arguments, debug))
+
+
+def run(arguments: list[str], debug: bool = False) -> int:
+    """Run one command line and return its exit status; with `debug`, an error shows its traceback."""
+    import typer
+
+    from posewright.cli.app import app
+
+    try:
+        result = app(arguments, prog_name="posewright", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (typer.Abort, KeyboardInterrupt):
+        _say("interrupted: what was finished is kept; run the same command again to go on")
+        return 130
+    except typer.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last stop: a user gets a line, not a traceback
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong usage: the parser words it best
+            error.show()  # type: ignore[attr-defined]
+            return error.exit_code  # type: ignore[attr-defined]
+        if debug:
+            raise
+        _say(explain(error))
+        return 1
+
+
+def explain(error: Exception) -> str:
+    """One line for a person: what went wrong, and for anything unforeseen how to see more."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}"
+    if isinstance(error, ValueError | LookupError | ImportError) and error.args:
+        return " ".join(str(error.args[0]).split())
+    text = " ".join(str(error).split()) or "no message"
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where; please report it)"
+
+
+def _say(line: str) -> None:
+    print(f"posewright: {line}", file=sys.stderr)

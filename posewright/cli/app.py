@@ -1,0 +1,43 @@
+"""The verbs, in the order `posewright --help` shows them."""
+
+from typing import Annotated
+
+import typer
+
+from posewright import __version__
+from posewright.cli import batch, convert, demo, doctor, models, run, view
+
+app = typer.Typer(
+    name="posewright",
+    help="Photos, videos and camera rigs to 3D human pose and motion.\n\n"
+    "Start with:  posewright demo   or   posewright run clip.mp4 -o out/",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"posewright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Photos, videos and camera rigs to 3D human pose and motion."""
+
+
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+app.command("convert")(convert.convert)
+app.command("view")(view.view)
+app.command("batch")(batch.batch)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)

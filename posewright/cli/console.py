@@ -1,0 +1,60 @@
+"""What the command line shows: progress on stderr, results on stdout."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[str, int, int | None], None]
+"""Called with (stage, frames done, frames to expect or None)."""
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Report]:
+    """Show one bar per stage with frames per second and time left; nothing at all when `quiet`."""
+    if quiet:
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[count]:>13}"),
+        TextColumn("{task.fields[rate]:>12}", style="dim"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                _finish(bars, tasks)
+                tasks[stage] = bars.add_task(stage, total=total, count="", rate="")
+            task = bars.tasks[bars.task_ids.index(tasks[stage])]
+            rate = f"{task.finished_speed or task.speed or 0:.0f} frames/s" if (total or 0) > 1 else ""
+            count = f"{done}/{total}" if total and total > 1 else (str(done) if total is None else "")
+            bars.update(tasks[stage], completed=done, total=total, count=count, rate=rate)
+
+        yield report
+        _finish(bars, tasks)
+
+
+def _finish(bars, tasks: dict[str, int]) -> None:
+    """Fill the bars of stages whose frame count was only an estimate."""
+    for task in tasks.values():
+        done = bars.tasks[bars.task_ids.index(task)].completed
+        bars.update(task, total=max(done, 1), completed=max(done, 1))
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        out.add_column(column, overflow="fold")
+    for row in rows:
+        out.add_row(*row)
+    Console().print(out)

@@ -1,0 +1,26 @@
+"""`posewright view`: look at a motion file in the browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def view(
+    source: Annotated[Path, typer.Argument(help="Any motion file posewright reads: .bvh .glb .trc .c3d .npz …")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Page to write (default: NAME.html beside it).")] = None,
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Make a page that shows a motion file in 3D, and open it.
+
+    Example:  posewright view walk.bvh
+    """
+    from posewright.cli.summary import open_in_browser
+    from posewright.io.formats import load
+    from posewright.viewer.report import write_report
+
+    page = out or source.with_suffix(".html")
+    write_report(load(source), page, title=source.name, exports=[source])
+    print(page)
+    if open_page:
+        open_in_browser(page)

@@ -1,0 +1,240 @@
+"""From a clip to 3D motion: people in 2D, lifting, one world.
+
+    find_people          pictures -> Keypoints2D          (pipelines.people)
+    keypoints_to_motion  Keypoints2D -> Motion             (pipelines.lift, motion.clean)
+    estimate             both, in one call
+
+Nothing here writes a file; `batch.job.run_clip` does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from posewright.core.errors import InputError
+from posewright.io.video import Clip, open_clip
+from posewright.structures.cameras import Camera
+from posewright.structures.keypoints import Keypoints2D
+from posewright.structures.motion import Motion
+
+Report = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a user can choose; every default works for a phone video of people on a floor."""
+
+    start: float | None = None
+    """Seconds."""
+    end: float | None = None
+    """Seconds."""
+    fps: float | None = None
+    """Rate of a folder of pictures or of 2D keypoints that do not say theirs."""
+    image_size: tuple[int, int] | None = None
+    """(width, height) behind 2D keypoints that do not say it."""
+    people: int | None = None
+    """How many to follow; None: all."""
+    person_order: str = "largest"
+    """Who is person 1: `largest`, `left-to-right` or `first-seen`."""
+    mode: str = "balanced"
+    """`fast`, `balanced` or `accurate`: how hard to look for people."""
+    detector: str = "detection/blazepose"
+    """Method that finds people in 2D."""
+    detector_model: str | None = None
+    """The user's own model file, for the backends that need one."""
+    detector_boxes: str | None = None
+    """The user's own person detector, for the top-down backends."""
+    lifter: str | None = None
+    """2D-to-3D method; None: the default."""
+    subject_height: float | None = None
+    """Body height of person 1, metres."""
+    fov: float | None = None
+    """Horizontal field of view, degrees."""
+    focal: float | None = None
+    """Focal length, pixels."""
+    camera: str = "static"
+    """`static` or `moving`."""
+    smoothing: str = "butterworth"
+    """`one-euro`, `butterworth`, `savgol`, `kalman` or `none`."""
+    foot_lock: str = "auto"
+    """`auto`, `always`, `never` or `grounding`."""
+    max_gap_s: float = 0.5
+    """Gaps up to so many seconds are filled."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`."""
+
+    def __post_init__(self):
+        if self.fov is not None and self.focal is not None:
+            raise InputError("--fov and --focal both say how wide the camera sees: give one of them")
+        if self.fov is not None and not 5 <= self.fov <= 175:
+            raise InputError(f"--fov is {self.fov:g}, expected degrees between 5 and 175")
+        if self.focal is not None and not self.focal > 0:
+            raise InputError(f"--focal is {self.focal:g}, expected pixels, more than 0")
+        if self.subject_height is not None and not 0.3 <= self.subject_height <= 2.8:
+            raise InputError(f"--subject-height is {self.subject_height:g}, expected metres between 0.3 and 2.8")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise InputError(f"--fps is {self.fps:g}, expected frames per second between 0 and 1000")
+
+
+def estimate(source: str | Path, options: RunOptions | None = None, **changes) -> Motion:
+    """Estimate the 3D motion of everybody in a clip.
+
+    Args:
+        source: video, photo, folder of pictures, webcam index ("0"), or 2D keypoints (file or folder).
+        options: see `RunOptions`; `changes` replace single fields: `estimate("clip.mp4", people=1)`.
+
+    Raises:
+        InputError: the source cannot be read, or nobody is in it.
+    """
+    known = {f.name for f in fields(RunOptions)}
+    if unknown := set(changes) - known:
+        raise TypeError(f"estimate has no option {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}")
+    options = replace(options or RunOptions(), **changes)
+    name = Path(source).name
+    if is_keypoints_source(source):
+        return keypoints_to_motion(read_keypoints_source(source, options), options, source=name)
+    keypoints, warnings = find_people(open_clip(source, options.start, options.end, options.fps), options)
+    motion = keypoints_to_motion(keypoints, options, source=name)
+    return replace(motion, warnings=(*warnings, *motion.warnings))
+
+
+# ---------------------------------------------------------------------------------------------- people
+
+
+def find_people(
+    clip: Clip, options: RunOptions, on_progress: Report | None = None
+) -> tuple[Keypoints2D, tuple[str, ...]]:
+    """Find and follow everybody in a clip; also return warnings in plain words.
+
+    Raises:
+        InputError: nobody was found.
+    """
+    from posewright.pipelines.people import track_people
+
+    report = on_progress or (lambda stage, done, total: None)
+    total = clip.info.num_frames
+    found = track_people(
+        iter(clip),
+        image_size=clip.info.size,
+        fps=clip.info.fps,
+        detector=load_detector(options),
+        people="all" if options.people is None else options.people,
+        person_order=options.person_order,
+        mode=options.mode,
+        on_progress=lambda done: report("people", done, total),
+    )
+    keypoints = found.keypoints
+    if keypoints.num_people == 0:
+        raise InputError(
+            f"nobody was found in {clip.info.name} ({keypoints.num_frames} frames): is a person in the picture, at least "
+            "60 pixels tall? Try --mode accurate"
+        )
+    return to_constant_rate_noted(keypoints), (*clip.warnings, *found.warnings)
+
+
+def to_constant_rate_noted(keypoints: Keypoints2D) -> Keypoints2D:
+    """Bring keypoints to a constant rate (the history says so if they were not)."""
+    from posewright.pipelines.timing import to_constant_rate
+
+    return to_constant_rate(keypoints)
+
+
+def load_detector(options: RunOptions):
+    """Load the chosen 2D backend."""
+    from posewright.models import find
+
+    method = find(options.detector)
+    files = {
+        name: Path(path)
+        for name, path in (("pose_model", options.detector_model), ("box_model", options.detector_boxes))
+        if path is not None
+    }
+    return method.load(device=options.device, **files)
+
+
+# ------------------------------------------------------------------------------------------ 2D sources
+
+
+def is_keypoints_source(source: str | Path) -> bool:
+    """True for 2D keypoints made elsewhere: a `.json` or `.npz` file, or a folder of `.json` files."""
+    path = Path(source)
+    if path.is_dir():
+        names = [p.suffix.lower() for p in path.iterdir()]
+        return ".json" in names and not any(n in (".jpg", ".jpeg", ".png") for n in names)
+    return path.is_file() and path.suffix.lower() in (".json", ".npz")
+
+
+def read_keypoints_source(source: str | Path, options: RunOptions) -> Keypoints2D:
+    """Read 2D keypoints, cut to `start` and `end`, keep `people` of them."""
+    from posewright.io.keypoints import read_keypoints
+
+    keypoints = to_constant_rate_noted(
+        read_keypoints(source, image_size=options.image_size, fps=options.fps)
+    )
+    times = keypoints.frame_times()
+    keep = (times >= (options.start or 0.0)) & (times < (np.inf if options.end is None else options.end))
+    if not keep.any():
+        raise InputError(
+            f"{source}: no frame lies between --start and --end (it lasts {times[-1] - times[0]:.1f} s)"
+        )
+    seen = (keypoints.confidence[keep] > 0).any((0, 2))
+    people = np.nonzero(seen)[0][: options.people]
+    if len(people) == 0:
+        raise InputError(f"{source}: nobody has a keypoint in these {int(keep.sum())} frames")
+    return replace(
+        keypoints,
+        positions=keypoints.positions[keep][:, people],
+        confidence=keypoints.confidence[keep][:, people],
+        times=times[keep],
+        person_ids=tuple(keypoints.person_ids[p] for p in people),
+    )
+
+
+# ---------------------------------------------------------------------------------------------- motion
+
+
+def keypoints_to_motion(
+    keypoints: Keypoints2D, options: RunOptions, *, source: str = "", on_progress: Report | None = None
+) -> Motion:
+    """Lift 2D keypoints to 3D and put everybody into one world."""
+    from posewright.motion.clean import MotionOptions, to_motion
+    from posewright.pipelines.lift import lift_people
+
+    report = on_progress or (lambda stage, done, total: None)
+    report("lifting to 3D", 0, 1)
+    camera = make_camera(keypoints.image_size, options)
+    relative, confidence = lift_people(keypoints, camera, model=options.lifter, device=options.device)
+    report("lifting to 3D", 1, 1)
+    report("motion", 0, 1)
+    motion = to_motion(
+        relative,
+        confidence,
+        keypoints,
+        camera,
+        MotionOptions(
+            smoothing=options.smoothing,
+            foot_lock=options.foot_lock,
+            subject_height=options.subject_height,
+            camera=options.camera,
+            max_gap_s=options.max_gap_s,
+        ),
+    )
+    report("motion", 1, 1)
+    return replace(motion, source=source, start_time=float(keypoints.frame_times()[0]))
+
+
+def make_camera(image_size: tuple[int, int], options: RunOptions) -> Camera:
+    """Return the filming camera from --focal, --fov or an assumed field of view."""
+    from posewright.geometry.cameras import DEFAULT_FOV, focal_from_fov
+
+    width, height = image_size
+    if options.focal is not None:
+        focal, origin = options.focal, "given"
+    elif options.fov is not None:
+        focal, origin = focal_from_fov(np.radians(options.fov), width), "given"
+    else:
+        focal, origin = focal_from_fov(DEFAULT_FOV, max(width, height)), "assumed"
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], dtype=float)
+    return Camera(K=K, image_size=image_size, focal_source=origin, name="camera")
