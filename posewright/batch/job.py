@@ -22,7 +22,12 @@ from posewright.io import formats as motion_files
 from posewright.io import keypoints_npz
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
-from posewright.pipelines.video_to_motion import RunOptions, find_people, is_keypoints_source, keypoints_to_motion
+from posewright.pipelines.video_to_motion import (
+    RunOptions,
+    find_people,
+    is_keypoints_source,
+    keypoints_to_motion,
+)
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
 from posewright.viewer.rendering import write_preview_and_overlay
@@ -32,7 +37,17 @@ Report = Callable[[str, int, int | None], None]
 DEFAULT_FORMATS = ("bvh", "glb", "trc", "c3d", "mot", "csv", "json")
 SUMMARY = "summary.json"
 _KEYPOINTS = "keypoints.npz"
-_DETECTION_OPTIONS = ("start", "end", "fps", "people", "person_order", "mode", "detector", "detector_model", "detector_boxes")
+_DETECTION_OPTIONS = (
+    "start",
+    "end",
+    "fps",
+    "people",
+    "person_order",
+    "mode",
+    "detector",
+    "detector_model",
+    "detector_boxes",
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +142,10 @@ def run_clip(
             motion.warnings,
             time.perf_counter() - began,
         )
-        _write_json(folder / SUMMARY, {**result.summary(), "fingerprint": fingerprint(source, options, everything=True)})
+        _write_json(
+            folder / SUMMARY,
+            {**result.summary(), "fingerprint": fingerprint(source, options, everything=True)},
+        )
     return result
 
 
@@ -187,18 +205,26 @@ def _write_pages(
     page = folder / "report.html"
     with tempfile.TemporaryDirectory(prefix=".posewright-", dir=folder) as temporary:
         preview, pictures = None, ()
-        if clip is not None and clip.info.kind != "webcam" and (overlay or report_page):
+        if clip is not None and motion.keypoints and clip.info.kind != "webcam" and (overlay or report_page):
             still = clip.info.kind == "photo"
             overlay_path = folder / ("overlay.jpg" if still else "overlay.mp4") if overlay else None
-            preview_path = Path(temporary) / ("preview.jpg" if still else "preview.mp4") if report_page else None
+            preview_path = (
+                Path(temporary) / ("preview.jpg" if still else "preview.mp4") if report_page else None
+            )
             write_preview_and_overlay(
-                clip, motion.keypoints, preview_path, overlay_path, lambda done, total: report("pictures", done, total)
+                clip,
+                motion.keypoints,
+                preview_path,
+                overlay_path,
+                lambda done, total: report("pictures", done, total),
             )
             preview, pictures = preview_path, (overlay_path,) if overlay_path else ()
         if not report_page:
             return None, pictures
         report("report", 0, 1)
-        write_report(motion, page, video=preview, exports=files, angles=joint_angles(motion), title=motion.source)
+        write_report(
+            motion, page, video=preview, exports=files, angles=joint_angles(motion), title=motion.source
+        )
         report("report", 1, 1)
     return page, pictures
 
@@ -220,7 +246,15 @@ def _stem(source: str | Path) -> str:
     path = Path(source)
     if str(source).isdigit() and not path.exists():
         return f"webcam{source}"
-    known = path.is_file() or path.suffix.lower() in (*PHOTO_SUFFIXES, ".mp4", ".mov", ".avi", ".mkv", ".json", ".npz")
+    known = path.is_file() or path.suffix.lower() in (
+        *PHOTO_SUFFIXES,
+        ".mp4",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".json",
+        ".npz",
+    )
     return (path.stem if known else path.resolve().name) or "clip"
 
 
@@ -237,7 +271,9 @@ def _locked(folder: Path) -> Iterator[None]:
         ) from error
     try:
         if not (_take(handle) and _is_still_there(handle, folder / ".lock")):
-            raise InputError(f"{folder} is being written by another run: wait for it, or choose another folder with --out")
+            raise InputError(
+                f"{folder} is being written by another run: wait for it, or choose another folder with --out"
+            )
         try:
             yield
         finally:

@@ -10,7 +10,20 @@ from posewright.core.errors import InputError
 from posewright.io.video import PHOTO_SUFFIXES
 from posewright.pipelines.video_to_motion import RunOptions
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif", ".mts", ".ts")
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".gif",
+    ".mts",
+    ".ts",
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,13 @@ def _one(clip, folder, options, formats, overlay, report_page, report) -> Outcom
 
     try:
         run_clip(
-            clip, folder, options, formats=formats, overlay=overlay, report_page=report_page, on_progress=stage
+            clip,
+            folder,
+            options,
+            formats=formats,
+            overlay=overlay,
+            report_page=report_page,
+            on_progress=stage,
         )
     except (ValueError, LookupError, OSError) as error:
         return Outcome(str(clip), folder, "failed", " ".join(str(error).split()))

@@ -8,10 +8,10 @@ def main() -> None:
     """Run the command line; errors become one line on stderr and an exit status (1 failed, 2 wrong usage)."""
     debug = "--debug" in sys.argv or os.environ.get("POSEWRIGHT_DEBUG") == "1"
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    sys.exit(run(arguments, debug))
+    sys.exit(run_command_line(arguments, debug))
 
 
-def run(arguments: list[str], debug: bool = False) -> int:
+def run_command_line(arguments: list[str], debug: bool = False) -> int:
     """Run one command line and return its exit status; with `debug`, an error shows its traceback."""
     import typer
 
@@ -28,7 +28,7 @@ def run(arguments: list[str], debug: bool = False) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the last stop: a user gets a line, not a traceback
+    except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # wrong usage: the parser words it best
             error.show()  # type: ignore[attr-defined]
             return error.exit_code  # type: ignore[attr-defined]

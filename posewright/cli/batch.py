@@ -10,7 +10,9 @@ from posewright.cli import options as o
 
 def batch(
     sources: Annotated[list[str], typer.Argument(help="Videos, photos, or folders of videos.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that gets one folder per clip.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder that gets one folder per clip.")] = Path(
+        "out"
+    ),
     people: o.People = "all",
     mode: o.ModeOption = o.Mode.balanced,
     subject_height: o.SubjectHeight = None,
@@ -24,8 +26,8 @@ def batch(
 
     Example:  posewright batch videos/ -o out/ --people 1
     """
-    from posewright.batch.many import run_many
     from posewright.batch.job import RunOptions
+    from posewright.batch.many import run_many
     from posewright.cli.console import progress
     from posewright.cli.run import _people
 

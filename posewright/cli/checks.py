@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -58,14 +57,14 @@ def all_checks() -> list[Check]:
 
 def _python() -> Check:
     found = f"posewright {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):
-        return Check("python", "missing", found, "install Python 3.11 or newer")
     return Check("python", "ok", found)
 
 
 def _package(module: str, distribution: str) -> Check:
     if find_spec(module) is None:
-        return Check(distribution, "missing", "not installed", f"pip install -c constraints.txt {distribution}")
+        return Check(
+            distribution, "missing", "not installed", f"pip install -c constraints.txt {distribution}"
+        )
     try:
         return Check(distribution, "ok", metadata.version(distribution))
     except metadata.PackageNotFoundError:
@@ -76,7 +75,9 @@ def _one_opencv() -> Check:
     wheels = [w for w in OPENCV_WHEELS if _is_installed(w)]
     if len(wheels) > 1:
         mend = f"pip uninstall -y {' '.join(wheels)} && pip install opencv-python-headless"
-        return Check("one OpenCV", "missing", f"{len(wheels)} wheels share one folder: {', '.join(wheels)}", mend)
+        return Check(
+            "one OpenCV", "missing", f"{len(wheels)} wheels share one folder: {', '.join(wheels)}", mend
+        )
     return Check("one OpenCV", "ok", wheels[0] if wheels else "none")
 
 
@@ -103,16 +104,18 @@ def _devices() -> Check:
 
 def _assets() -> list[Check]:
     """Whether the detector's model files are in the cache, so that a run works without a network."""
-    from posewright.core.assets import cache_folder, is_cached
+    from posewright.core.assets import cache_folder, cached
     from posewright.models.detection.blazepose import ASSETS
 
     checks = []
     for asset in ASSETS:
-        if is_cached(asset):
+        if cached(asset):
             checks.append(Check(asset.name, "ok", str(cache_folder() / asset.name)))
         else:
             checks.append(
-                Check(asset.name, "note", "not here yet: fetched at the first run", "posewright demo --no-open")
+                Check(
+                    asset.name, "note", "not here yet: fetched at the first run", "posewright demo --no-open"
+                )
             )
     return checks
 
@@ -123,13 +126,17 @@ def _lifter() -> Check:
     path = default_weights_path()
     if not path.is_file():
         return Check("default lifter", "missing", f"{path} is not there", "reinstall posewright")
-    return Check("default lifter", "ok", f"{DEFAULT_LIFTER} ({path.stat().st_size / 1e6:.1f} MB, in the package)")
+    return Check(
+        "default lifter", "ok", f"{DEFAULT_LIFTER} ({path.stat().st_size / 1e6:.1f} MB, in the package)"
+    )
 
 
 def _disk() -> Check:
     free = shutil.disk_usage(os.getcwd()).free / 1e9
     state = "ok" if free > 1 else "note"
-    return Check("disk", state, f"{free:.1f} GB free here", "" if free > 1 else "make room: a run writes videos")
+    return Check(
+        "disk", state, f"{free:.1f} GB free here", "" if free > 1 else "make room: a run writes videos"
+    )
 
 
 def _browser() -> Check:
@@ -145,5 +152,7 @@ def _browser() -> Check:
 def _extra(module: str, extra: str, purpose: str) -> Check:
     finder: Callable = find_spec
     if finder(module) is None:
-        return Check(module, "note", f"not installed; only for {purpose}", f"pip install 'posewright[{extra}]'")
+        return Check(
+            module, "note", f"not installed; only for {purpose}", f"pip install 'posewright[{extra}]'"
+        )
     return Check(module, "ok", f"installed: {purpose}")

@@ -7,7 +7,9 @@ import typer
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="File to read: .bvh .glb .trc .c3d .npz .csv .json .amc .mot …")],
+    source: Annotated[
+        Path, typer.Argument(help="File to read: .bvh .glb .trc .c3d .npz .csv .json .amc .mot …")
+    ],
     target: Annotated[Path, typer.Argument(help="File to write; its suffix says which format.")],
     fit_rig: Annotated[
         bool,

@@ -8,7 +8,9 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out/demo"),
-    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in the browser.")] = True,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the report in the browser.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
     """Fetch the demo clip (Sports2D, BSD-3-Clause; two people) and run everything on it.

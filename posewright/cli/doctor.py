@@ -32,5 +32,7 @@ def doctor(
         console.print(f" {marks[check.state]} [bold]{escape(check.name):<22}[/] {escape(check.found)}")
         if check.mend:
             console.print(f"   {'':<22} [dim]→ {escape(check.mend)}[/]")
-    console.print("\n" + ("Everything needed is here." if not broken else "Some things that are needed are missing."))
+    console.print(
+        "\n" + ("Everything needed is here." if not broken else "Some things that are needed are missing.")
+    )
     return 1 if broken else 0

@@ -11,7 +11,8 @@ app = typer.Typer(help="List the methods and show their cards.", no_args_is_help
 def list_(
     task: Annotated[str | None, typer.Argument(help="Only one task: detection, tracking, lifting.")] = None,
     licence: Annotated[
-        str | None, typer.Option("--license", "--licence", help="Only methods with weights under this licence (SPDX).")
+        str | None,
+        typer.Option("--license", "--licence", help="Only methods with weights under this licence (SPDX)."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:

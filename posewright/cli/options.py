@@ -53,52 +53,98 @@ _INPUT, _PEOPLE, _CAMERA, _CLEANING, _OUTPUT = "Input", "People", "Camera and sc
 
 Start = Annotated[float | None, typer.Option("--start", help="First second to use.", rich_help_panel=_INPUT)]
 End = Annotated[
-    float | None, typer.Option("--end", help="Stop before this second (a webcam: record so long).", rich_help_panel=_INPUT)
+    float | None,
+    typer.Option("--end", help="Stop before this second (a webcam: record so long).", rich_help_panel=_INPUT),
 ]
 Fps = Annotated[
     float | None,
-    typer.Option("--fps", help="Rate of a folder of pictures or of 2D keypoints; videos know theirs.", rich_help_panel=_INPUT),
+    typer.Option(
+        "--fps",
+        help="Rate of a folder of pictures or of 2D keypoints; videos know theirs.",
+        rich_help_panel=_INPUT,
+    ),
 ]
 ImageSize = Annotated[
     tuple[int, int] | None,
-    typer.Option("--image-size", help="Width and height behind 2D keypoints that do not say it.", rich_help_panel=_INPUT),
+    typer.Option(
+        "--image-size",
+        help="Width and height behind 2D keypoints that do not say it.",
+        rich_help_panel=_INPUT,
+    ),
 ]
-People = Annotated[str, typer.Option("--people", help="How many people to follow: a number or all.", rich_help_panel=_PEOPLE)]
-Order = Annotated[PersonOrder, typer.Option("--person-order", help="Who is person 1.", rich_help_panel=_PEOPLE)]
-ModeOption = Annotated[Mode, typer.Option("--mode", help="How hard to look for people.", rich_help_panel=_PEOPLE)]
-Detector = Annotated[str, typer.Option("--detector", help="2D backend: see `posewright models list`.", rich_help_panel=_PEOPLE)]
+People = Annotated[
+    str, typer.Option("--people", help="How many people to follow: a number or all.", rich_help_panel=_PEOPLE)
+]
+Order = Annotated[
+    PersonOrder, typer.Option("--person-order", help="Who is person 1.", rich_help_panel=_PEOPLE)
+]
+ModeOption = Annotated[
+    Mode, typer.Option("--mode", help="How hard to look for people.", rich_help_panel=_PEOPLE)
+]
+Detector = Annotated[
+    str, typer.Option("--detector", help="2D backend: see `posewright models list`.", rich_help_panel=_PEOPLE)
+]
 Lifter = Annotated[
-    str | None, typer.Option("--lifter", help="2D-to-3D method: see `posewright models list`.", rich_help_panel=_PEOPLE)
+    str | None,
+    typer.Option("--lifter", help="2D-to-3D method: see `posewright models list`.", rich_help_panel=_PEOPLE),
 ]
 SubjectHeight = Annotated[
     float | None,
-    typer.Option("--subject-height", help="Body height of person 1 in metres; sets the scale.", rich_help_panel=_CAMERA),
+    typer.Option(
+        "--subject-height", help="Body height of person 1 in metres; sets the scale.", rich_help_panel=_CAMERA
+    ),
 ]
 Fov = Annotated[
-    float | None, typer.Option("--fov", help="Horizontal field of view of the camera, degrees.", rich_help_panel=_CAMERA)
+    float | None,
+    typer.Option("--fov", help="Horizontal field of view of the camera, degrees.", rich_help_panel=_CAMERA),
 ]
-Focal = Annotated[float | None, typer.Option("--focal", help="Focal length of the camera, pixels.", rich_help_panel=_CAMERA)]
-Camera = Annotated[CameraMotion, typer.Option("--camera", help="Does the camera stand still?", rich_help_panel=_CAMERA)]
+Focal = Annotated[
+    float | None, typer.Option("--focal", help="Focal length of the camera, pixels.", rich_help_panel=_CAMERA)
+]
+Camera = Annotated[
+    CameraMotion, typer.Option("--camera", help="Does the camera stand still?", rich_help_panel=_CAMERA)
+]
 Smooth = Annotated[Smoothing, typer.Option("--smooth", help="Filter over time.", rich_help_panel=_CLEANING)]
 Feet = Annotated[
-    FootLock, typer.Option("--foot-lock", help="Feet on the floor: hold them when they stand.", rich_help_panel=_CLEANING)
+    FootLock,
+    typer.Option(
+        "--foot-lock", help="Feet on the floor: hold them when they stand.", rich_help_panel=_CLEANING
+    ),
 ]
 MaxGap = Annotated[
     float, typer.Option("--max-gap", help="Fill gaps up to so many seconds.", rich_help_panel=_CLEANING)
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for the results (default: NAME_motion).", rich_help_panel=_OUTPUT)
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder for the results (default: NAME_motion).", rich_help_panel=_OUTPUT
+    ),
 ]
 Formats = Annotated[
     str,
-    typer.Option("--formats", help="Which files to write, by suffix, with commas; also usda, fbx, blend.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "--formats",
+        help="Which files to write, by suffix, with commas; also usda, fbx, blend.",
+        rich_help_panel=_OUTPUT,
+    ),
 ]
-NoOverlay = Annotated[bool, typer.Option("--no-overlay", help="Do not write overlay.mp4.", rich_help_panel=_OUTPUT)]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html.", rich_help_panel=_OUTPUT)]
+NoOverlay = Annotated[
+    bool, typer.Option("--no-overlay", help="Do not write overlay.mp4.", rich_help_panel=_OUTPUT)
+]
+NoReport = Annotated[
+    bool, typer.Option("--no-report", help="Do not write report.html.", rich_help_panel=_OUTPUT)
+]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Do not reuse what an earlier run of the same input found.", rich_help_panel=_OUTPUT)
+    bool,
+    typer.Option(
+        "--fresh", help="Do not reuse what an earlier run of the same input found.", rich_help_panel=_OUTPUT
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=_OUTPUT)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps: where networks run.", rich_help_panel=_OUTPUT)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=_OUTPUT)
+]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda or mps: where networks run.", rich_help_panel=_OUTPUT)
+]
 
 DEFAULT_FORMATS = "bvh,glb,trc,c3d,mot,csv,json"

@@ -8,8 +8,9 @@ from posewright.cli import options as o
 
 
 def run(
-    source: Annotated[str, typer.Argument(help="Video, photo, folder, webcam index, or 2D keypoints (JSON, npz).")],
-    out: o.Out = None,
+    source: Annotated[
+        str, typer.Argument(help="Video, photo, folder, webcam index, or 2D keypoints (JSON, npz).")
+    ],
     start: o.Start = None,
     end: o.End = None,
     fps: o.Fps = None,
@@ -26,6 +27,7 @@ def run(
     smooth: o.Smooth = o.Smoothing.butterworth,
     foot_lock: o.Feet = o.FootLock.auto,
     max_gap: o.MaxGap = 0.5,
+    out: o.Out = None,
     formats: o.Formats = o.DEFAULT_FORMATS,
     no_overlay: o.NoOverlay = False,
     no_report: o.NoReport = False,

@@ -33,7 +33,9 @@ def show(result, as_json: bool = False) -> None:
 
 def open_in_browser(page: Path) -> None:
     """Open a page where there is a screen to show it; a server without one stays quiet."""
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         return
     webbrowser.open(page.resolve().as_uri())
 

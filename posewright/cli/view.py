@@ -7,8 +7,12 @@ import typer
 
 
 def view(
-    source: Annotated[Path, typer.Argument(help="Any motion file posewright reads: .bvh .glb .trc .c3d .npz …")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Page to write (default: NAME.html beside it).")] = None,
+    source: Annotated[
+        Path, typer.Argument(help="Any motion file posewright reads: .bvh .glb .trc .c3d .npz …")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Page to write (default: NAME.html beside it).")
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Make a page that shows a motion file in 3D, and open it.

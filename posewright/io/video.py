@@ -94,7 +94,9 @@ def open_clip(
         return _open_webcam(int(source), fps or 30.0, end)
     path = Path(source)
     if not path.exists():
-        raise InputError(f"{path} does not exist: give a video, a photo, a folder of pictures or a webcam index")
+        raise InputError(
+            f"{path} does not exist: give a video, a photo, a folder of pictures or a webcam index"
+        )
     if path.is_dir():
         return _open_folder(path, fps or 30.0, start, end)
     if path.stat().st_size == 0:
@@ -132,8 +134,8 @@ def _container(path: Path) -> Iterator["av.container.InputContainer"]:
         container = av.open(str(path), metadata_errors="ignore")
     except (FFmpegError, OSError) as error:
         raise InputError(
-            f"{path} cannot be read as a video ({_reason(error)}): it is not a video, or it is cut off before its index; "
-            "try copying it again, or remux it"
+            f"{path} cannot be read as a video ({_reason(error)}): it is not a video, or it is cut off before its "
+            "index; try copying it again, or remux it"
         ) from error
     with container:
         yield container
@@ -156,7 +158,9 @@ def _first_frame(container, stream, path: Path) -> np.ndarray:
         for frame in container.decode(stream):
             return _upright(frame)
     except FFmpegError as error:
-        raise InputError(f"{path}: no frame can be decoded ({_reason(error)}): the file is damaged") from error
+        raise InputError(
+            f"{path}: no frame can be decoded ({_reason(error)}): the file is damaged"
+        ) from error
     raise InputError(f"{path} holds no frames: the file is empty or cut off")
 
 
@@ -168,7 +172,9 @@ def _duration(container, stream) -> float | None:
 
 def _check_size(size: tuple[int, int], path: Path) -> None:
     if min(size) < _SMALLEST:
-        raise InputError(f"{path}: frames are {size[0]}x{size[1]} pixels, expected at least {_SMALLEST} each way")
+        raise InputError(
+            f"{path}: frames are {size[0]}x{size[1]} pixels, expected at least {_SMALLEST} each way"
+        )
 
 
 def _upright(frame: "av.VideoFrame") -> np.ndarray:
@@ -247,7 +253,9 @@ def _open_folder(path: Path, fps: float, start: float | None, end: float | None)
     keep = (times >= (start or 0.0) - 1e-9) & (times < (np.inf if end is None else end))
     chosen = [(t, p) for t, p, k in zip(times, photos, keep, strict=True) if k]
     if not chosen:
-        raise InputError(f"{path}: no picture lies between --start and --end ({len(photos)} pictures at {fps:g} fps)")
+        raise InputError(
+            f"{path}: no picture lies between --start and --end ({len(photos)} pictures at {fps:g} fps)"
+        )
     first = read_photo(chosen[0][1])
     size = (first.shape[1], first.shape[0])
     _check_size(size, path)
@@ -256,7 +264,9 @@ def _open_folder(path: Path, fps: float, start: float | None, end: float | None)
         for index, (time, photo) in enumerate(chosen):
             image = read_photo(photo)
             if (image.shape[1], image.shape[0]) != size:
-                raise InputError(f"{photo} is {image.shape[1]}x{image.shape[0]}, the first picture {size[0]}x{size[1]}")
+                raise InputError(
+                    f"{photo} is {image.shape[1]}x{image.shape[0]}, the first picture {size[0]}x{size[1]}"
+                )
             yield Frame(index, float(time), image)
 
     return Clip(ClipInfo(path.name, "folder", size, fps, len(chosen)), frames)
@@ -267,7 +277,9 @@ def _open_webcam(index: int, fps: float, seconds: float | None) -> Clip:
     ok, image = camera.read() if camera.isOpened() else (False, None)
     if not ok or image is None:
         camera.release()
-        raise InputError(f"webcam {index} gives no picture: is it connected, free, and may this program use it?")
+        raise InputError(
+            f"webcam {index} gives no picture: is it connected, free, and may this program use it?"
+        )
     size = (image.shape[1], image.shape[0])
     rate = camera.get(cv2.CAP_PROP_FPS) or fps
 

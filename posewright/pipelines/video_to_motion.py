@@ -73,7 +73,9 @@ class RunOptions:
         if self.focal is not None and not self.focal > 0:
             raise InputError(f"--focal is {self.focal:g}, expected pixels, more than 0")
         if self.subject_height is not None and not 0.3 <= self.subject_height <= 2.8:
-            raise InputError(f"--subject-height is {self.subject_height:g}, expected metres between 0.3 and 2.8")
+            raise InputError(
+                f"--subject-height is {self.subject_height:g}, expected metres between 0.3 and 2.8"
+            )
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise InputError(f"--fps is {self.fps:g}, expected frames per second between 0 and 1000")
 
@@ -83,14 +85,17 @@ def estimate(source: str | Path, options: RunOptions | None = None, **changes) -
 
     Args:
         source: video, photo, folder of pictures, webcam index ("0"), or 2D keypoints (file or folder).
-        options: see `RunOptions`; `changes` replace single fields: `estimate("clip.mp4", people=1)`.
+        options: see `RunOptions`.
+        **changes: replace single fields of the options: `estimate("clip.mp4", people=1)`.
 
     Raises:
         InputError: the source cannot be read, or nobody is in it.
     """
     known = {f.name for f in fields(RunOptions)}
     if unknown := set(changes) - known:
-        raise TypeError(f"estimate has no option {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}")
+        raise TypeError(
+            f"estimate has no option {', '.join(sorted(unknown))}; it has: {', '.join(sorted(known))}"
+        )
     options = replace(options or RunOptions(), **changes)
     name = Path(source).name
     if is_keypoints_source(source):
@@ -128,8 +133,8 @@ def find_people(
     keypoints = found.keypoints
     if keypoints.num_people == 0:
         raise InputError(
-            f"nobody was found in {clip.info.name} ({keypoints.num_frames} frames): is a person in the picture, at least "
-            "60 pixels tall? Try --mode accurate"
+            f"nobody was found in {clip.info.name} ({keypoints.num_frames} frames): is a person in the picture, at "
+            "least 60 pixels tall? Try --mode accurate"
         )
     return to_constant_rate_noted(keypoints), (*clip.warnings, *found.warnings)
 
@@ -170,9 +175,7 @@ def read_keypoints_source(source: str | Path, options: RunOptions) -> Keypoints2
     """Read 2D keypoints, cut to `start` and `end`, keep `people` of them."""
     from posewright.io.keypoints import read_keypoints
 
-    keypoints = to_constant_rate_noted(
-        read_keypoints(source, image_size=options.image_size, fps=options.fps)
-    )
+    keypoints = to_constant_rate_noted(read_keypoints(source, image_size=options.image_size, fps=options.fps))
     times = keypoints.frame_times()
     keep = (times >= (options.start or 0.0)) & (times < (np.inf if options.end is None else options.end))
     if not keep.any():

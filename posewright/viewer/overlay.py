@@ -5,7 +5,15 @@ import numpy as np
 
 from posewright.structures.keypoints import Keypoints2D
 
-PALETTE = ((0, 158, 115), (230, 159, 0), (86, 180, 233), (204, 121, 167), (213, 94, 0), (240, 228, 66), (0, 114, 178))
+PALETTE = (
+    (0, 158, 115),
+    (230, 159, 0),
+    (86, 180, 233),
+    (204, 121, 167),
+    (213, 94, 0),
+    (240, 228, 66),
+    (0, 114, 178),
+)
 """RGB per person, told apart by colour-blind people too (Okabe and Ito)."""
 
 _SUBPIXEL = 4

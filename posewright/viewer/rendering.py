@@ -38,8 +38,12 @@ def write_preview_and_overlay(
     total, fps = keypoints.num_frames, keypoints.fps
     small = preview_size(clip.info.size, total / fps)
     with ExitStack() as stack:
-        to_preview = preview and stack.enter_context(write_video(preview, small, fps, quality=29, preset="superfast"))
-        to_overlay = overlay and stack.enter_context(write_video(overlay, clip.info.size, fps, preset="superfast"))
+        to_preview = preview and stack.enter_context(
+            write_video(preview, small, fps, quality=29, preset="superfast")
+        )
+        to_overlay = overlay and stack.enter_context(
+            write_video(overlay, clip.info.size, fps, preset="superfast")
+        )
         for tick, image in constant_rate(iter(clip), fps, total, keypoints.frame_times()[0]):
             if to_preview:
                 to_preview(cv2.resize(image, small, interpolation=cv2.INTER_AREA))
@@ -56,7 +60,9 @@ def preview_size(size: tuple[int, int], seconds: float) -> tuple[int, int]:
     return width, height
 
 
-def constant_rate(frames: Iterator[Frame], fps: float, total: int, start: float) -> Iterator[tuple[int, np.ndarray]]:
+def constant_rate(
+    frames: Iterator[Frame], fps: float, total: int, start: float
+) -> Iterator[tuple[int, np.ndarray]]:
     """Give `total` pictures, one per tick of 1/fps seconds from `start`: at each tick the latest that has come."""
     tick, latest = 0, None
     for frame in frames:
