@@ -147,7 +147,7 @@ def _reason(error: Exception) -> str:
 
 def _video_stream(container, path: Path):
     if not container.streams.video:
-        raise InputError(f"{path} has no video stream: expected a file with pictures, not only sound")
+        raise InputError(f"{path} cannot be read as a video (no pictures in it): it holds only sound, or is cut off")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
