@@ -61,6 +61,8 @@ class RunResult:
     report: Path | None
     warnings: tuple[str, ...]
     seconds: float
+    stage_seconds: dict[str, float]
+    """Where the time went."""
 
     @property
     def num_people(self) -> int:
@@ -86,6 +88,7 @@ class RunResult:
             "frames": self.num_frames,
             "fps": self.fps,
             "seconds": round(self.seconds, 2),
+            "stage_seconds": {k: round(v, 2) for k, v in self.stage_seconds.items()},
             "warnings": list(self.warnings),
             "files": [f.name for f in self.files],
             "posewright": __version__,
@@ -121,8 +124,9 @@ def run_clip(
     """
     began = time.perf_counter()
     options = options or RunOptions()
-    report = on_progress or (lambda stage, done, total: None)
-    motion_files.check_formats(formats)
+    report = _Stopwatch(on_progress)
+    for suffix in formats:
+        motion_files.format_of(f"clip.{suffix}")
     folder = Path(out) if out is not None else Path(f"{_stem(source)}_motion")
     is_keypoints = is_keypoints_source(source)
     clip = None if is_keypoints else open_clip(source, options.start, options.end, options.fps)
@@ -141,12 +145,33 @@ def run_clip(
             page,
             motion.warnings,
             time.perf_counter() - began,
+            report.stage_seconds(),
         )
         _write_json(
             folder / SUMMARY,
             {**result.summary(), "fingerprint": fingerprint(source, options, everything=True)},
         )
     return result
+
+
+class _Stopwatch:
+    """Passes progress on and notes how long each stage took."""
+
+    def __init__(self, on_progress: Report | None):
+        self._pass_on = on_progress
+        self._span: dict[str, list[float]] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        now = time.perf_counter()
+        self._span.setdefault(stage, [self._last, now])[1] = now
+        self._last = now
+        if self._pass_on:
+            self._pass_on(stage, done, total)
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Seconds from the end of the stage before to the last word of each stage."""
+        return {stage: end - begin for stage, (begin, end) in self._span.items()}
 
 
 # ------------------------------------------------------------------------------------------- keypoints
