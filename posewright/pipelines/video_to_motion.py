@@ -7,6 +7,7 @@
 Nothing here writes a file; `batch.job.run_clip` does.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -229,15 +230,14 @@ def keypoints_to_motion(
 
 
 def make_camera(image_size: tuple[int, int], options: RunOptions) -> Camera:
-    """Return the filming camera from --focal, --fov or an assumed field of view."""
-    from posewright.geometry.cameras import DEFAULT_FOV, focal_from_fov
+    """Return the filming camera from --focal, --fov (horizontal) or an assumed field of view."""
+    from posewright.geometry.cameras import default_focal, focal_from_fov, intrinsics
 
-    width, height = image_size
     if options.focal is not None:
         focal, origin = options.focal, "given"
     elif options.fov is not None:
-        focal, origin = focal_from_fov(np.radians(options.fov), width), "given"
+        focal, origin = focal_from_fov(math.radians(options.fov), image_size), "given"
     else:
-        focal, origin = focal_from_fov(DEFAULT_FOV, max(width, height)), "assumed"
-    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]], dtype=float)
-    return Camera(K=K, image_size=image_size, focal_source=origin, name="camera")
+        focal, origin = default_focal(image_size), "assumed"
+    K = intrinsics(focal, image_size).double().numpy()
+    return Camera(K=K, image_size=image_size, focal_source=origin)
