@@ -1,9 +1,9 @@
 """Constant bone lengths: one T-pose per person, measured robustly over the clip.
 
-The rest pose of `RIG_26` (faces -Y, left +X, Z up) is built from lengths alone, so it needs no calibration pose:
-spine, neck and head go straight up, arms straight out, legs straight down; the foot is the triangle of ankle, heel and
-toe laid with heel and toe on the ground and the toes forward; nose and ears sit on the head as they do in the clip.
-Left and right are made equal.
+The rest pose of `RIG_26` (faces -Y, left +X, Z up) is built from lengths alone, so it needs no calibration
+pose: spine, neck and head go straight up, arms straight out, legs straight down; the foot is the triangle of
+ankle, heel and toe laid with heel and toe on the ground and the toes forward; nose and ears sit on the head
+as they do in the clip. Left and right are made equal.
 """
 
 import warnings
@@ -15,7 +15,8 @@ from posewright.skeletons.joint_sets import BODY_24, RIG_26
 from posewright.skeletons.skeleton import Skeleton
 
 CLAVICLE_FRACTION = 0.15
-"""Where the clavicle starts on the way from thorax (base of the neck) to shoulder: about 2.7 cm beside the midline."""
+"""Where the clavicle starts on the way from thorax (base of the neck) to shoulder: about 2.7 cm beside the
+midline."""
 
 _DIRECTIONS = {
     "right_hip": (-1, 0, 0),
@@ -52,8 +53,8 @@ _DEFAULT_LENGTHS = {
     "elbow": 0.173,
     "wrist": 0.150,
 }
-"""Bone lengths as fractions of standing height, used only for bones never seen (segment tables after Drillis and
-Contini 1966, split at this joint set's joints)."""
+"""Bone lengths as fractions of standing height, used only for bones never seen (segment tables after Drillis
+and Contini 1966, split at this joint set's joints)."""
 
 _DEFAULT_FOOT = (0.052, 0.115, 0.152)
 """Ankle-heel, ankle-toe and heel-toe as fractions of standing height, for feet never seen."""
@@ -80,7 +81,8 @@ def add_clavicles(joints: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarra
         confidence: (..., 24).
 
     Returns:
-        Joints (..., 26, 3) and confidence (..., 26); a clavicle has the confidence of the weaker of its two neighbours.
+        Joints (..., 26, 3) and confidence (..., 26); a clavicle has the confidence of the weaker of its two
+        neighbours.
     """
     source = [BODY_24.index(j) if not j.endswith("clavicle") else 0 for j in RIG_26.joint_names]
     rig, rig_confidence = joints[..., source, :].copy(), confidence[..., source].copy()
@@ -178,8 +180,8 @@ def rest_offsets(
         options: how lengths are measured.
 
     Returns:
-        (P, 26, 3) metres, as `Motion.rest_offsets`. Bones never seen take the proportions of an average adult, scaled
-        by the bones that were.
+        (P, 26, 3) metres, as `Motion.rest_offsets`. Bones never seen take the proportions of an average
+        adult, scaled by the bones that were.
     """
     lengths = bone_lengths(joints, confidence, RIG_26, options)
     scale = _size(lengths)
@@ -202,8 +204,9 @@ def rest_offsets(
 def standing_height(offsets: np.ndarray) -> np.ndarray:
     """Standing height of a rig: the sum of its segments from the sole to the top of the head.
 
-    Sole to ankle (height of the ankle above the line from heel to toe), shin, thigh, pelvis to spine, spine to thorax,
-    thorax to neck, neck to the top of the head. A real back is curved, so this is 1-3 % more than a measured stature.
+    Sole to ankle (height of the ankle above the line from heel to toe), shin, thigh, pelvis to spine, spine
+    to thorax, thorax to neck, neck to the top of the head. A real back is curved, so this is 1-3 % more than
+    a measured stature.
 
     Args:
         offsets: (P, 26, 3) metres, as from `rest_offsets`.
@@ -228,7 +231,8 @@ def _size(lengths: np.ndarray) -> np.ndarray:
 def _foot(
     joints: np.ndarray, confidence: np.ndarray, scale: np.ndarray, options: BoneOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Heel and toe from the ankle in the T-pose, each (P, 3): a triangle of known sides, its long side on the ground."""
+    """Heel and toe from the ankle in the T-pose, each (P, 3): a triangle of known sides, its long side on the
+    ground."""
     sides = []
     for ends, default in zip(
         (("ankle", "heel"), ("ankle", "toe"), ("heel", "toe")), _DEFAULT_FOOT, strict=True
@@ -250,7 +254,8 @@ def _foot(
 def _face(
     joints: np.ndarray, confidence: np.ndarray, offsets: np.ndarray, scale: np.ndarray, options: BoneOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nose and left ear from the neck in the T-pose, each (P, 3): medians over the clip in the frame of the head."""
+    """Nose and left ear from the neck in the T-pose, each (P, 3): medians over the clip in the frame of the
+    head."""
     neck, head, nose, left, right = RIG_26.indices("neck", "head", "nose", "left_ear", "right_ear")
     up = _unit(joints[..., head, :] - joints[..., neck, :].astype(float))
     across = joints[..., left, :] - joints[..., right, :].astype(float)

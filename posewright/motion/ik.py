@@ -1,12 +1,13 @@
 """Joint rotations from joint positions by inverse kinematics: damped Gauss-Newton on all frames at once.
 
-The closed-form guess (`initial_rotations`) is refined so that forward kinematics of the person's constant bones comes as
-near to the seen joints as it can (Levenberg-Marquardt with an analytic Jacobian, 51 unknowns per frame and person,
-batched). Three soft terms decide what positions leave open: stay near the guess, whose twist is smooth over time; elbows
-and knees bend about their hinge only; joints stay in wide anatomical limits.
+The closed-form guess (`initial_rotations`) is refined so that forward kinematics of the person's constant
+bones comes as near to the seen joints as it can (Levenberg-Marquardt with an analytic Jacobian, 51 unknowns
+per frame and person, batched). Three soft terms decide what positions leave open: stay near the guess, whose
+twist is smooth over time; elbows and knees bend about their hinge only; joints stay in wide anatomical
+limits.
 
-Convention: `RIG_26`, T-pose rest facing -Y, left +X, Z up; world axes Z up; metres; a joint's local rotation is relative to
-its parent and changes on the right, `R <- R exp(w)`.
+Convention: `RIG_26`, T-pose rest facing -Y, left +X, Z up; world axes Z up; metres; a joint's local rotation
+is relative to its parent and changes on the right, `R <- R exp(w)`.
 """
 
 import math
@@ -32,7 +33,8 @@ _ROTATING = RIG_26.indices(*ROTATING)
 
 @dataclass(frozen=True)
 class IKOptions:
-    """Strength of the terms. Every soft term is written as metres of position error that one radian is worth."""
+    """Strength of the terms. Every soft term is written as metres of position error that one radian is
+    worth."""
 
     iterations: int = 8
     tolerance: float = 1e-5
@@ -74,7 +76,8 @@ def inverse_kinematics(
 
     Args:
         targets: metres, world; NaN where not seen.
-        weights: confidence in [0, 1]; 0 or NaN target: not seen, the joint follows its parent and its neighbours in time.
+        weights: confidence in [0, 1]; 0 or NaN target: not seen, the joint follows its parent and its
+            neighbours in time.
         offsets: T-pose of each person, metres (`bones.rest_offsets`).
         fps: frames per second.
         options: strength of the terms.
@@ -211,7 +214,8 @@ def _normal_equations(problem: _Problem, local: Tensor, root: Tensor) -> tuple[T
 
 
 def _soft_terms(problem: _Problem, local: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Scale, residual (N, 16, 3) and its derivative (N, 16, 3, 3) of: stay near the guess; hinges, limits, clavicles."""
+    """Scale, residual (N, 16, 3) and its derivative (N, 16, 3, 3) of: stay near the guess; hinges, limits,
+    clavicles."""
     options = problem.options
     stray = matrix_to_rotvec(problem.near.mT @ local)
     stay = options.stay + (options.stay_twist - options.stay) * torch.tensor(_TWIST, dtype=torch.float64)
@@ -241,7 +245,8 @@ def _right_jacobian_inverse(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 
 
 
 def _ancestry() -> list[list[float]]:
-    """(26, 16) 1 where the rotating joint is a true ancestor of the joint, so that turning it moves the joint."""
+    """(26, 16) 1 where the rotating joint is a true ancestor of the joint, so that turning it moves the
+    joint."""
     table = []
     for joint in range(len(RIG_26)):
         above, parent = set(), RIG_26.parents[joint]
@@ -275,8 +280,9 @@ _LIMITS = _joint_table(
     },
     _FREE,
 )
-"""Range of each component of the local rotation vector, radians. X turns forward-backward (positive: top goes back), Y
-sideways, Z about the long axis. Pelvis, shoulders and hips are free: a rotation vector cannot bound them sensibly."""
+"""Range of each component of the local rotation vector, radians. X turns forward-backward (positive: top goes
+back), Y sideways, Z about the long axis. Pelvis, shoulders and hips are free: a rotation vector cannot bound
+them sensibly."""
 
 _TWIST = _joint_table(
     {"shoulder": [1, 0, 0], "hip": [0, 0, 1], "spine": [0, 0, 1], "clavicle": [1, 0, 0]}, [0, 0, 0]

@@ -1,12 +1,13 @@
 """First guess of joint rotations from joint positions, in closed form.
 
-Trunk, head and feet: the rotation that best turns rest bones onto seen bones (orthogonal Procrustes, Kabsch 1976), with
-a faint pull towards the parent so that unseen parts follow it. Limbs: the upper bone's direction gives the swing, the
-plane of elbow or knee gives the twist. A straight limb has no such plane; its twist is carried from neighbouring frames by
-parallel transport of the hinge axis along the path of the bone, one complex number per frame and limb, solved for the
-whole clip at once as a banded least-squares problem.
+Trunk, head and feet: the rotation that best turns rest bones onto seen bones (orthogonal Procrustes, Kabsch
+1976), with a faint pull towards the parent so that unseen parts follow it. Limbs: the upper bone's direction
+gives the swing, the plane of elbow or knee gives the twist. A straight limb has no such plane; its twist is
+carried from neighbouring frames by parallel transport of the hinge axis along the path of the bone, one
+complex number per frame and limb, solved for the whole clip at once as a banded least-squares problem.
 
-Convention: `RIG_26`; world axes; rotations act on columns and map the joint's T-pose axes to the world ("global").
+Convention: `RIG_26`; world axes; rotations act on columns and map the joint's T-pose axes to the world
+("global").
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ _LIMBS = (
 _BONE = ((1.0, 0, 0), (-1.0, 0, 0), (0, 0, -1.0), (0, 0, -1.0))
 """Rest direction of each limb's two bones."""
 HINGE = ((0, 0, -1.0), (0, 0, 1.0), (1.0, 0, 0), (1.0, 0, 0))
-"""Rest axis about which each limb's elbow or knee flexes by a positive angle: forearms come forward, shins go back."""
+"""Rest axis about which each limb's elbow or knee flexes by a positive angle: forearms come forward, shins go
+back."""
 _NEUTRAL = ((0.15, -0.05, -1.0), (-0.15, -0.05, -1.0), (0, 0, -1.0), (0, 0, -1.0))
 """Where a limb that is never seen points, in the axes of trunk or pelvis: it hangs."""
 
@@ -128,7 +130,8 @@ class _Observed:
 def _procrustes(
     pairs: list[tuple[Tensor, Tensor, Tensor]], prior: Tensor, pull: float = _IDENTITY_PULL
 ) -> Tensor:
-    """Rotation (T, P, 3, 3) that best turns rest vectors onto seen ones; `prior` decides what they leave open."""
+    """Rotation (T, P, 3, 3) that best turns rest vectors onto seen ones; `prior` decides what they leave
+    open."""
     total = pull * prior
     for seen, rest, weight in pairs:
         total = total + (weight[..., None] * seen)[..., :, None] * rest[..., None, :]
@@ -194,7 +197,8 @@ def _limbs(pose: _Observed, R: Tensor, fps: float, options: GuessOptions) -> Non
 
 
 def _limb_bones(pose: _Observed, parent: Tensor, level: int) -> tuple[Tensor, Tensor]:
-    """Unit directions (T, P, 4, 3) of one bone of each limb in the axes of its parent, and weights (T, P, 4)."""
+    """Unit directions (T, P, 4, 3) of one bone of each limb in the axes of its parent, and weights (T, P,
+    4)."""
     seen, weight = zip(*(pose.bone(limb[level], limb[level + 1]) for limb in _LIMBS), strict=True)
     seen, weight = torch.stack(seen, 2), torch.stack(weight, 2)
     weight = torch.where(seen.norm(dim=-1) > 1e-6, weight, 0.0)
@@ -204,7 +208,8 @@ def _limb_bones(pose: _Observed, parent: Tensor, level: int) -> tuple[Tensor, Te
 def _hinge_evidence(
     pose: _Observed, parent: Tensor, lower: Tensor, axis: Tensor, weight: Tensor, options: GuessOptions
 ) -> tuple[Tensor, Tensor]:
-    """Sum the votes for each limb's hinge axis: elbow and knee planes and, for legs, where the foot points."""
+    """Sum the votes for each limb's hinge axis: elbow and knee planes and, for legs, where the foot
+    points."""
     votes = weight[..., None] * axis * axis.norm(dim=-1, keepdim=True)
     strength = weight * axis.square().sum(-1)
     for n, side in ((2, "left"), (3, "right")):
@@ -227,8 +232,8 @@ def _carry_twist(
 ) -> Complex[Tensor, "T P 4"]:
     """Unit complex numbers: angle of the hinge axis about the upper bone from `zero`, smooth over time.
 
-    Minimises sum strength |c_t - seen_t|^2 + rest |c_t - 1|^2 + carry |c_t+1 - c_t e^(i delta_t)|^2, where delta_t is the
-    angle by which parallel transport from t to t+1 turns `zero`.
+    Minimises sum strength |c_t - seen_t|^2 + rest |c_t - 1|^2 + carry |c_t+1 - c_t e^(i delta_t)|^2, where
+    delta_t is the angle by which parallel transport from t to t+1 turns `zero`.
     """
     side = torch.linalg.cross(upper, zero, dim=-1)
     seen = torch.complex((evidence * zero).sum(-1), (evidence * side).sum(-1))
@@ -241,15 +246,20 @@ def _carry_twist(
     return torch.where(size > 1e-9, c / size.clamp(min=1e-9), torch.ones_like(c))
 
 
-def solve_chain(
-    right: Complex[Tensor, "T *N"] | Float[Tensor, "T *N"],
-    diagonal: Float[Tensor, "T *N"],
-    coupling: Float[Tensor, "T-1 *N"],
-    phase: Complex[Tensor, "T-1 *N"] | None = None,
-) -> Tensor:
-    """Minimise sum diagonal |x_t|^2 - 2 Re(conj(x_t) right_t) + sum coupling |x_t+1 - phase_t x_t|^2, for N chains at once.
+def solve_chain(right: Tensor, diagonal: Tensor, coupling: Tensor, phase: Tensor | None = None) -> Tensor:
+    """Smooth N chains of T numbers at once: one least-squares problem over time, solved exactly.
 
-    All chains are laid end to end into one banded Hermitian system; `diagonal` must be positive somewhere in each chain.
+    Minimises `sum diagonal |x_t|^2 - 2 Re(conj(x_t) right_t) + sum coupling |x_t+1 - phase_t x_t|^2`. All
+    chains are laid end to end into one banded Hermitian system.
+
+    Args:
+        right: (T, ...) real or complex: data times their weights.
+        diagonal: (T, ...) weights of the data, positive somewhere in each chain.
+        coupling: (T - 1, ...) how strongly neighbours hold together.
+        phase: (T - 1, ...) complex unit factor from each frame to the next, or None: 1.
+
+    Returns:
+        (T, ...) the smooth chains.
     """
     T = len(right)
     flat = right.reshape(T, -1).T.numpy()
@@ -271,7 +281,8 @@ def _fill_directions(
     neutral: Float[Tensor, "L 3"],
     fps: float,
 ) -> Float[Tensor, "T P L 3"]:
-    """Replace directions of weight 0 by a smooth path between seen ones that relaxes to `neutral` over about a second."""
+    """Replace directions of weight 0 by a smooth path between seen ones that relaxes to `neutral` over about
+    a second."""
     seen: Bool[Tensor, "T P L"] = weight > 0
     if bool(seen.all()):
         return direction
