@@ -82,7 +82,9 @@ def read(path: str | Path, *, up: str = "y") -> Motion:
         up: up axis of the file, which TRC does not say: `y` (OpenSim) or `z`.
 
     Raises:
-        InputError: absent, cut off, or not a TRC table.
+        InputError: absent, cut off within a row, or not a TRC table. Fewer rows than the header promises,
+        which real
+            files have, is a warning.
     """
     with reading(path, "marker table (.trc)") as path:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -93,8 +95,6 @@ def read(path: str | Path, *, up: str = "y") -> Motion:
         names = [cell for cell in _cells(lines[3], separator)[2:] if cell]
         expect(bool(names), "there are no marker names in line 4")
         table = _table(lines[5:], separator, len(names))
-        frames = int(header.get("NumFrames", len(table)))
-        expect(len(table) >= frames, f"cut off: the header says {frames} frames, there are {len(table)}")
         return _motion(header, names, table, up, path)
 
 
@@ -105,7 +105,7 @@ def _cells(line: str, separator: str) -> list[str]:
 def _table(lines: list[str], separator: str, num_markers: int) -> np.ndarray:
     """(T, 2 + 3 N) numbers; empty cells, also at the end of a row, are NaN."""
     width = 2 + 3 * num_markers
-    rows = []
+    lengths, rows = [], []
     for number, line in enumerate(lines, 6):
         cells = _cells(line, separator)
         if not any(cells):
@@ -113,13 +113,17 @@ def _table(lines: list[str], separator: str, num_markers: int) -> np.ndarray:
         while len(cells) > width and not cells[-1]:
             cells.pop()
         expect(len(cells) <= width, f"line {number} has {len(cells)} cells, expected {width}")
+        lengths.append(len(cells))
         rows.append([float(c) if c else np.nan for c in cells] + [np.nan] * (width - len(cells)))
     expect(bool(rows), "there is a header but no frames")
+    cut = lengths[-1] < width and lengths[0] == width
+    expect(not cut, f"cut off: the last row has {lengths[-1]} cells, expected {width}")
     return np.array(rows)
 
 
 def _motion(header: dict[str, str], names: list[str], table: np.ndarray, up: str, path: Path) -> Motion:
-    unit = header.get("Units", "mm")
+    unit, promised = header.get("Units", "mm"), int(header.get("NumFrames", len(table)))
+    short = f"The header of {path.name} promises {promised} frames, there are {len(table)}."
     expect(unit in METRES, f"Units is {unit!r}, expected one of {', '.join(METRES)}")
     positions = table[:, 2:].reshape(len(table), 1, len(names), 3) * METRES[unit]
     joints = to_z_up(positions, up).astype(np.float32)
@@ -130,5 +134,6 @@ def _motion(header: dict[str, str], names: list[str], table: np.ndarray, up: str
         fps=float(header["DataRate"]),
         start_time=float(np.nan_to_num(table[0, 1])),
         source=path.name,
+        warnings=(short,) if len(table) < promised else (),
         history=(f"read from {path.name}: {unit}, {up} up",),
     )
