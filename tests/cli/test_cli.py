@@ -1,0 +1,202 @@
+"""The command line as a user meets it: help, results, one-line errors, exit statuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from posewright.cli import explain, run_command_line
+from posewright.io import keypoints_npz
+from tests.scenes import walking_keypoints
+
+VERBS = ("run", "demo", "convert", "view", "batch", "doctor", "models")
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    import os
+
+    code = "from posewright.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "100", **environment},
+    )
+
+
+@pytest.fixture
+def walk_file(tmp_path):
+    keypoints_npz.write(walking_keypoints(seconds=0.5), tmp_path / "walk.npz")
+    return tmp_path / "walk.npz"
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys\nfrom posewright.cli import run_command_line\n"
+        "run_command_line(['--help'])\nassert 'torch' not in sys.modules and 'cv2' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "posewright run clip.mp4" in done.stdout
+
+
+def test_import_does_not_load_torch():
+    code = "import sys, posewright\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v != "models"])
+def test_contract_every_verb_has_help_with_an_example(verb, capsys):
+    assert run_command_line([verb, "--help"]) == 0
+    assert f"Example:  posewright {verb}" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    from posewright import __version__
+
+    assert run_command_line(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_run_prints_json(walk_file, tmp_path, capsys):
+    status = run_command_line(["run", str(walk_file), "-o", str(tmp_path / "out"), "--json", "--no-report", "--formats", "bvh"])
+    assert status == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["people"] == 1
+    assert summary["files"] == ["motion.npz", "walk.bvh"]
+
+
+def test_run_says_where_things_are(walk_file, tmp_path, capsys):
+    assert run_command_line(["run", str(walk_file), "-o", str(tmp_path / "out"), "--formats", "bvh"]) == 0
+    out = capsys.readouterr().out
+    assert "1 person, 15 frames" in out
+    assert "walk.bvh" in out
+    assert "report.html" in out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "Missing argument"),
+        (["rnu", "clip.mp4"], "No such command"),
+        (["run", "clip.mp4", "--people", "none"], "positive number or all"),
+        (["run", "clip.mp4", "--smooth", "sometimes"], "sometimes"),
+        (["run", "clip.mp4", "--fps", "fast"], "fast"),
+    ],
+)
+def test_wrong_usage_is_2(arguments, said, capsys):
+    assert run_command_line(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        (None, "none.mp4", "does not exist"),
+        (b"", "empty.mp4", "is empty"),
+        (b"text\n" * 100, "text.mp4", "cannot be read as a video"),
+        (b"{", "broken.json", "broken.json"),
+        (b"PK\3\4 not really", "broken.npz", "broken.npz"),
+    ],
+)
+def test_bad_input_is_one_line_and_1(content, name, said, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    status = run_command_line(["run", str(tmp_path / name), "-o", str(tmp_path / "out"), "--json"])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert status == 1
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("posewright: ")
+    assert said in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--fov", "60", "--focal", "900"], "--fov and --focal"),
+        (["--subject-height", "174"], "metres"),
+        (["--start", "5", "--end", "2"], "end"),
+        (["--formats", "bvh,xyz"], "xyz"),
+        (["--lifter", "lifting/nobody"], "lifting/nobody"),
+    ],
+)
+def test_impossible_options_are_one_line(options, said, walk_file, tmp_path, capsys):
+    status = run_command_line(["run", str(walk_file), "-o", str(tmp_path / "out"), "--json", *options])
+    error = capsys.readouterr().err
+    assert status == 1
+    assert len(error.strip().splitlines()) == 1
+    assert said in error
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    quiet, loud = command("run", "none.mp4"), command("run", "none.mp4", "--debug")
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+    assert quiet.returncode == loud.returncode == 1
+
+
+def test_full_disk_is_one_line():
+    assert explain(OSError(28, "No space left on device", "out/clip.bvh")) == "out/clip.bvh: No space left on device"
+
+
+def test_the_unforeseen_says_how_to_see_more():
+    assert "--debug" in explain(RuntimeError("boom"))
+
+
+def test_convert_and_view(walk_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run_command_line(["run", str(walk_file), "-o", str(out), "--json", "--no-report", "--formats", "bvh,trc"]) == 0
+    assert run_command_line(["convert", str(out / "walk.bvh"), str(tmp_path / "walk.glb")]) == 0
+    assert (tmp_path / "walk.glb").read_bytes()[:4] == b"glTF"
+    assert run_command_line(["convert", str(out / "walk.trc"), str(tmp_path / "again.bvh")]) == 1
+    assert "--fit-rig" in capsys.readouterr().err
+    assert run_command_line(["convert", str(out / "walk.trc"), str(tmp_path / "again.bvh"), "--fit-rig"]) == 0
+    assert (tmp_path / "again.bvh").read_text().startswith("HIERARCHY")
+    assert run_command_line(["view", str(tmp_path / "walk.glb"), "--no-open"]) == 0
+    assert "<html" in (tmp_path / "walk.html").read_text()
+
+
+def test_batch_goes_on_after_a_failure_and_skips_what_is_done(walk_file, tmp_path, capsys, monkeypatch):
+    from posewright.batch import job, many
+
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    from tests.batch.test_job import walking_keypoints as found
+    from posewright.io.video import write_video
+    import numpy as np
+
+    with write_video(clips / "good.mp4", (320, 180), 30) as write:
+        for _ in range(10):
+            write(np.zeros((180, 320, 3), np.uint8))
+    (clips / "bad.mp4").write_text("no video")
+    monkeypatch.setattr(job, "find_people", lambda *a, **k: (found(seconds=10 / 30), ()))
+    arguments = ["batch", str(clips), "-o", str(tmp_path / "out"), "--formats", "bvh", "--no-report", "--no-overlay", "--json"]
+    assert run_command_line(arguments) == 1
+    first = {x["source"].split("/")[-1]: x["state"] for x in json.loads(capsys.readouterr().out)}
+    assert first == {"bad.mp4": "failed", "good.mp4": "done"}
+    assert run_command_line(arguments) == 1
+    second = {x["source"].split("/")[-1]: x["state"] for x in json.loads(capsys.readouterr().out)}
+    assert second == {"bad.mp4": "failed", "good.mp4": "skipped"}
+    assert many.find_clips([clips / "good.mp4"]) == [clips / "good.mp4"]
+
+
+def test_models_list_and_show(capsys):
+    assert run_command_line(["models", "list", "--json"]) == 0
+    names = {x["name"] for x in json.loads(capsys.readouterr().out)}
+    assert "detection/blazepose" in names
+    assert any(n.startswith("lifting/") for n in names)
+    assert run_command_line(["models", "show", "detection/blazepose"]) == 0
+    assert "Apache-2.0" in capsys.readouterr().out
+    assert run_command_line(["models", "show", "detection/blazepoze"]) == 1
+    assert "detection/blazepose" in capsys.readouterr().err
+
+
+def test_doctor_reports_as_json(capsys):
+    status = run_command_line(["doctor", "--json"])
+    checks = {c["name"]: c for c in json.loads(capsys.readouterr().out)}
+    assert checks["one OpenCV"]["state"] == "ok"
+    assert status == int(any(c["state"] == "missing" for c in checks.values()))
+    assert all(c["mend"] for c in checks.values() if c["state"] == "missing")
