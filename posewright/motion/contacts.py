@@ -1,0 +1,241 @@
+"""Feet on the floor: when they are there, and keeping them there.
+
+A heel or a toe is planted while it is slow and near the floor (hysteresis: it must be clearly slow and low to start, and
+may be a little faster and higher before it ends; short blips and short holes are removed). Planted points are pinned
+where they stood on average, the pin eases in and out, and the legs are solved again.
+
+The modes are named as in DeepMotion's Animate 3D:
+
+* `auto`: feet are pinned while they are planted, and free otherwise. A jump stays a jump.
+* `always`: as `auto`, and besides the whole body is lowered or raised so that the lowest foot is always on the floor:
+  for clips where nobody jumps, sits with raised feet or stands on something.
+* `grounding`: only the height: the lowest foot is always on the floor, feet may slide.
+* `never`: feet are left as they were seen.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from posewright.geometry.kinematics import forward_kinematics
+from posewright.geometry.rotations import quat_wxyz_to_matrix
+from posewright.motion.ik import IKOptions, Pose, inverse_kinematics
+from posewright.motion.initial_rotations import solve_chain
+from posewright.skeletons.joint_sets import RIG_26
+
+FOOT_LOCK_MODES = ("auto", "always", "never", "grounding")
+
+_POINTS = RIG_26.indices("left_heel", "left_toe", "right_heel", "right_toe")
+_CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
+
+
+@dataclass(frozen=True)
+class ContactOptions:
+    """What counts as planted, and how pins ease in and out."""
+
+    start_speed: float = 0.25
+    """Metres per second: slower starts a contact."""
+    end_speed: float = 0.50
+    """Metres per second: faster ends it."""
+    start_height: float = 0.06
+    """Metres above the floor: lower starts a contact."""
+    end_height: float = 0.10
+    shortest: float = 0.10
+    """Seconds: shorter contacts are blips."""
+    hole: float = 0.08
+    """Seconds: shorter interruptions are closed."""
+    ease: float = 0.08
+    """Seconds over which a pin lets go."""
+    ground_smoothing: float = 0.06
+    """Seconds over which height corrections of the whole body are smoothed."""
+    min_confidence: float = 0.2
+    """Feet below this are guesses and do not touch."""
+
+
+def foot_points(joints: np.ndarray) -> np.ndarray:
+    """Heel and toe of both feet (T, P, 2 feet, 2 points, 3): left then right, heel then toe."""
+    return joints[:, :, _POINTS].reshape(*joints.shape[:2], 2, 2, joints.shape[-1])
+
+
+def planted_points(
+    joints: np.ndarray,
+    confidence: np.ndarray,
+    fps: float,
+    options: ContactOptions = ContactOptions(),
+) -> np.ndarray:
+    """Find when each heel and toe stands on the floor.
+
+    Args:
+        joints: (T, P, 26, 3) metres, world, floor at z = 0; NaN where missing.
+        confidence: (T, P, 26).
+        fps: frames per second.
+        options: thresholds.
+
+    Returns:
+        (T, P, 2 feet, 2 points) bool. A single frame has no speeds: height alone decides.
+    """
+    points = foot_points(joints).astype(float)
+    height, speed = points[..., 2], point_speed(points, fps)
+    sure = foot_points(confidence[..., None])[..., 0] >= options.min_confidence
+    sure &= np.isfinite(height)
+    start = sure & (height < options.start_height) & (speed < options.start_speed)
+    hold = sure & (height < options.end_height) & (speed < options.end_speed)
+    planted = hysteresis(start, hold)
+    if len(points) > 2:
+        planted = ~remove_short_runs(~planted, round(options.hole * fps)) & sure
+        planted = remove_short_runs(planted, round(options.shortest * fps))
+    return planted
+
+
+def foot_contacts(
+    joints: np.ndarray, confidence: np.ndarray, fps: float, options: ContactOptions = ContactOptions()
+) -> np.ndarray:
+    """Find when each foot touches the floor (T, P, 2) bool, left and right: heel or toe is planted."""
+    return planted_points(joints, confidence, fps, options).any(-1)
+
+
+def point_speed(points: np.ndarray, fps: float) -> np.ndarray:
+    """Speed in metres per second by central differences over about 0.1 s; infinite next to missing frames."""
+    T = len(points)
+    if T == 1:
+        return np.zeros(points.shape[:-1])
+    reach = max(1, round(0.04 * fps))
+    frames = np.arange(T)
+    before, after = np.clip(frames - reach, 0, None), np.clip(frames + reach, None, T - 1)
+    span = ((after - before) / fps).reshape(-1, *[1] * (points.ndim - 2))
+    speed = np.linalg.norm(points[after] - points[before], axis=-1) / span
+    return np.where(np.isfinite(speed), speed, np.inf)
+
+
+def hysteresis(start: np.ndarray, hold: np.ndarray) -> np.ndarray:
+    """Keep the runs of `hold` along the first axis that contain at least one `start`."""
+    run, N = _number_runs(hold)
+    has_start = np.zeros(N + 1, bool)
+    has_start[run[start & hold]] = True
+    return hold & has_start[run]
+
+
+def remove_short_runs(state: np.ndarray, shortest: int) -> np.ndarray:
+    """Clear runs of True along the first axis that are shorter than `shortest` and touch neither end."""
+    run, N = _number_runs(state)
+    length = np.bincount(run.ravel(), minlength=N + 1)
+    at_end = np.zeros(N + 1, bool)
+    at_end[run[0]] = at_end[run[-1]] = True
+    return state & ((length >= shortest) | at_end)[run]
+
+
+def _number_runs(state: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the runs of True along the first axis from 1, over all columns; 0 elsewhere; and their count."""
+    first = state.copy()
+    first[1:] &= ~state[:-1]
+    flat = np.cumsum(first.reshape(len(state), -1).T.ravel()).reshape(-1, len(state)).T
+    number = np.where(state, flat.reshape(state.shape), 0)
+    return number, int(first.sum())
+
+
+def lock_feet(
+    pose: Pose,
+    confidence: np.ndarray,
+    offsets: np.ndarray,
+    fps: float,
+    mode: str = "auto",
+    options: ContactOptions = ContactOptions(),
+    ik: IKOptions = IKOptions(),
+) -> Pose:
+    """Keep feet from sliding and floating, in one of the modes described above.
+
+    Args:
+        pose: rotations and root, world with the floor at z = 0.
+        confidence: (T, P, 26).
+        offsets: (P, 26, 3) T-pose, metres.
+        fps: frames per second.
+        mode: `auto`, `always`, `never` or `grounding`.
+        options: thresholds and easing.
+        ik: strengths for solving the legs again.
+    """
+    if mode not in FOOT_LOCK_MODES:
+        raise ValueError(f"foot lock {mode!r}: expected one of {', '.join(FOOT_LOCK_MODES)}")
+    if mode == "never":
+        return pose
+    if mode in ("always", "grounding"):
+        pose = _ground(pose, offsets, fps, options)
+    if mode == "grounding":
+        return pose
+    return _pin(pose, confidence, offsets, fps, options, ik)
+
+
+def pose_joints(pose: Pose, offsets: np.ndarray) -> np.ndarray:
+    """Joints (T, P, 26, 3) of a pose by forward kinematics, float64; NaN where missing."""
+    rotations = quat_wxyz_to_matrix(pose.rotations_wxyz.double())
+    missing = ~torch.isfinite(pose.rotations_wxyz).all(-1)[..., None, None]
+    rotations = torch.where(missing, torch.nan, rotations)
+    rest = torch.as_tensor(np.asarray(offsets), dtype=torch.float64)
+    return forward_kinematics(rotations, rest, pose.root.double(), RIG_26.parents)[0].numpy()
+
+
+def _ground(pose: Pose, offsets: np.ndarray, fps: float, options: ContactOptions) -> Pose:
+    """Shift every frame vertically so that the lowest foot point is on the floor, up to a light smoothing."""
+    lowest = foot_points(pose_joints(pose, offsets))[..., 2].min((-1, -2))
+    seen = np.isfinite(lowest)
+    shift = _smooth_values(-np.nan_to_num(lowest), seen.astype(float), options.ground_smoothing * fps)
+    root = pose.root.clone()
+    root[..., 2] += torch.from_numpy(np.where(seen, shift, 0.0))
+    return replace(pose, root=root)
+
+
+def _smooth_values(values: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
+    """Smooth (T, ...) over about `reach` frames; values of weight 0 are bridged, and relax to 0 far from others."""
+    strength = torch.from_numpy(weight + 1e-4)
+    coupling = torch.full((max(len(values) - 1, 0), *values.shape[1:]), reach**2, dtype=torch.float64)
+    return solve_chain(torch.from_numpy(values * weight), strength, coupling).numpy()
+
+
+def _pin(
+    pose: Pose, confidence: np.ndarray, offsets: np.ndarray, fps: float, options: ContactOptions, ik: IKOptions
+) -> Pose:
+    """Move planted heels and toes to their pins, let go smoothly, and solve the rotations again near the old ones."""
+    joints = pose_joints(pose, offsets)
+    planted = planted_points(joints, confidence, fps, options)
+    if not planted.any():
+        return pose
+    points = foot_points(joints)
+    shift = np.where(planted[..., None], _pins(points, planted) - np.nan_to_num(points), 0.0)
+    body = _body_shift(shift[..., 2], planted, fps, options)
+    shift = _ease(shift - body[:, :, None, None, None] * [0, 0, 1], planted, fps, options)
+    targets = joints + body[..., None, None] * [0, 0, 1]
+    targets[:, :, _POINTS] += shift.reshape(*shift.shape[:2], 4, 3)
+    targets[:, :, RIG_26.indices("left_ankle", "right_ankle")] += shift.mean(3)
+    weights = np.ones(joints.shape[:3])
+    weights[:, :, _CLAVICLES] = 0
+    weights[:, :, RIG_26.indices("left_knee", "right_knee")] = 0.05
+    weights[:, :, RIG_26.indices("left_ankle", "right_ankle")] = 0.2
+    weights[:, :, _POINTS] = np.where(planted, 30.0, 3.0).reshape(*planted.shape[:2], 4)
+    near = quat_wxyz_to_matrix(pose.rotations_wxyz.nan_to_num(1.0))
+    return inverse_kinematics(
+        torch.from_numpy(targets), torch.from_numpy(weights), torch.as_tensor(np.asarray(offsets)), fps, ik, near
+    )
+
+
+def _pins(points: np.ndarray, planted: np.ndarray) -> np.ndarray:
+    """Where each planted point stands (T, P, 2, 2, 3): the mean over its contact, on the floor."""
+    run, N = _number_runs(planted)
+    count = np.maximum(np.bincount(run.ravel(), minlength=N + 1), 1)
+    mean = [np.bincount(run.ravel(), np.nan_to_num(points[..., k]).ravel(), N + 1) / count for k in (0, 1)]
+    return np.stack([mean[0][run], mean[1][run], np.zeros_like(points[..., 2])], -1)
+
+
+def _body_shift(rise: np.ndarray, planted: np.ndarray, fps: float, options: ContactOptions) -> np.ndarray:
+    """Vertical shift (T, P) of the whole body that the planted points ask for on average, smooth over time."""
+    count = planted.sum((-1, -2))
+    wanted = (rise * planted).sum((-1, -2)) / np.maximum(count, 1)
+    return _smooth_values(wanted, np.minimum(count, 1.0), 2 * options.ground_smoothing * fps)
+
+
+def _ease(shift: np.ndarray, planted: np.ndarray, fps: float, options: ContactOptions) -> np.ndarray:
+    """Extend the shifts of planted points into the frames around, fading over `ease` seconds."""
+    reach = max(options.ease * fps, 0.5)
+    held = np.where(planted[..., None], 1e3, 1.0) + np.zeros_like(shift)
+    coupling = torch.full((max(len(shift) - 1, 0), *shift.shape[1:]), reach**2, dtype=torch.float64)
+    eased = solve_chain(torch.from_numpy(held * shift), torch.from_numpy(held), coupling).numpy()
+    return np.where(planted[..., None], shift, eased)
