@@ -6,7 +6,9 @@ frame. ONNX holds a graph of known operators, no code; nothing in it is executed
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -64,7 +66,7 @@ class OnnxGraph:
         height, width = self.inputs[0].shape[2:]
         return width or default[0], height or default[1]
 
-    def refuse(self, expected: str) -> None:
+    def refuse(self, expected: str) -> NoReturn:
         """Raise `InputError`: the file has what it has, not `expected`."""
         has = f"inputs: {'; '.join(map(str, self.inputs))}; outputs: {'; '.join(map(str, self.outputs))}"
         raise InputError(f"{self.path} is not the model expected here. It has {has}. Expected: {expected}.")
@@ -91,7 +93,7 @@ class OnnxGraph:
 
     def _call(self, batch: np.ndarray) -> list[np.ndarray]:
         try:
-            return self._session.run(None, {self.inputs[0].name: batch})
+            return [np.asarray(x) for x in self._session.run(None, {self.inputs[0].name: batch})]
         except _runtime_errors() as error:
             raise InputError(
                 f"{self.path} cannot process images of shape {batch.shape}: {_first_line(error)}"
@@ -137,8 +139,7 @@ def _import_runtime():
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
     """Return onnxruntime's own exception types, which have no common base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     found = (value for value in vars(state).values() if isinstance(value, type))
     return (*(kind for kind in found if issubclass(kind, Exception)), RuntimeError, ValueError)
 

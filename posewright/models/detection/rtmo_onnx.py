@@ -127,4 +127,23 @@ def _pose(points: np.ndarray, confidence: np.ndarray, score: float) -> PersonPos
     return PersonPose(points, np.where(found, confidence, np.float32(0)), min(score, 1.0))
 
 
-WEIGHTS: dict[str, Weights] = {}
+_BODY7 = ("AI Challenger", "COCO", "CrowdPose", "MPII", "sub-JHMDB", "Halpe", "PoseTrack18")
+
+
+def _card(file: str, coco_ap: float) -> Weights:
+    """Describe one of OpenMMLab's archives; the licence is that of the repository which publishes them."""
+    return Weights(
+        url=f"https://download.openmmlab.com/mmpose/v1/projects/rtmo/onnx_sdk/{file}.zip",
+        licence="Apache-2.0",
+        trained_on=_BODY7,
+        reported={"coco_ap": coco_ap},
+    )
+
+
+WEIGHTS = {
+    "s": _card("rtmo-s_8xb32-600e_body7-640x640-dac2bf74_20231211", 68.6),
+    "m": _card("rtmo-m_16xb16-600e_body7-640x640-39e78cc4_20231211", 72.6),
+    "l": _card("rtmo-l_16xb16-600e_body7-640x640-b37118ce_20231211", 74.8),
+}
+"""Where OpenMMLab keeps the files. Neither addresses nor licence nor results were verified here, and nothing is
+downloaded; the sets they were trained on have terms of their own."""

@@ -122,4 +122,42 @@ def load(
     return TopDownDetector(keypoints.skeleton, keypoints.input_size, keypoints, boxes)
 
 
-WEIGHTS: dict[str, Weights] = {}
+_BODY7 = ("AI Challenger", "COCO", "CrowdPose", "MPII", "sub-JHMDB", "Halpe", "PoseTrack18")
+_STORE = "https://download.openmmlab.com/mmpose/v1/projects"
+
+
+def _card(file: str, trained_on: tuple[str, ...], **reported: float) -> Weights:
+    """Describe one of OpenMMLab's archives; the licence is that of the repository which publishes them."""
+    return Weights(url=f"{_STORE}/{file}.zip", licence="Apache-2.0", trained_on=trained_on, reported=reported)
+
+
+WEIGHTS = {
+    "rtmpose-s-17": _card(
+        "rtmposev1/onnx_sdk/rtmpose-s_simcc-body7_pt-body7_420e-256x192-acd4a1ef_20230504",
+        _BODY7,
+        coco_ap=69.7,
+    ),
+    "rtmpose-m-17": _card(
+        "rtmposev1/onnx_sdk/rtmpose-m_simcc-body7_pt-body7_420e-256x192-e48f03d0_20230504",
+        _BODY7,
+        coco_ap=74.9,
+    ),
+    "rtmpose-s-26": _card(
+        "rtmposev1/onnx_sdk/rtmpose-s_simcc-body7_pt-body7-halpe26_700e-256x192-7f134165_20230605", _BODY7
+    ),
+    "rtmpose-m-26": _card(
+        "rtmposev1/onnx_sdk/rtmpose-m_simcc-body7_pt-body7-halpe26_700e-256x192-4d3e73dd_20230605", _BODY7
+    ),
+    "rtmw-m-133": _card(
+        "rtmw/onnx_sdk/rtmw-dw-m-s_simcc-cocktail14_270e-256x192_20231122",
+        ("cocktail14: 14 body, face and hand sets",),
+        coco_wholebody_ap=58.2,
+    ),
+    "rtmw-l-133": _card(
+        "rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-384x288_20231122",
+        ("cocktail14: 14 body, face and hand sets",),
+        coco_wholebody_ap=70.1,
+    ),
+}
+"""Where OpenMMLab keeps some of the files. Neither addresses nor licence nor results were verified here, and nothing is
+downloaded; the sets they were trained on have terms of their own."""
