@@ -1,0 +1,99 @@
+"""Our methods against recorded numbers of the official code.
+
+Every `.npz` under the folder named by `POSEWRIGHT_GOLDEN` (default: `golden/` beside this file) is a test; a
+file that no case covers fails. All sizes come from the files.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lifters import CASES, Case, tensors
+
+from posewright.core.errors import InputError
+
+GOLDEN = Path(os.environ.get("POSEWRIGHT_GOLDEN", Path(__file__).parent / "golden"))
+FILES = sorted(GOLDEN.rglob("*.npz"))
+
+
+class Recording:
+    """One file, read."""
+
+    def __init__(self, path: Path):
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        self.meta = json.loads(str(arrays["meta"]))
+        self.state_dict = tensors(arrays, "sd/")
+        self.arrays = {k: v for k, v in tensors(arrays).items() if not k.startswith("sd/")}
+        self.kwargs = self.meta.get("kwargs", {})
+
+    def case(self) -> Case:
+        official = (self.meta["repo"], self.meta["cls"])
+        assert official in CASES, f"no case covers {official[0]} {official[1]}"
+        return CASES[official]
+
+    def load(self, state_dict=None):
+        return self.case().load(
+            self.state_dict if state_dict is None else state_dict, self.kwargs, self.arrays
+        )
+
+
+@pytest.fixture(params=FILES, ids=[str(path.relative_to(GOLDEN)) for path in FILES])
+def recording(request) -> Recording:
+    return Recording(request.param)
+
+
+def test_parity_folder_is_not_empty():
+    assert FILES, f"no recordings under {GOLDEN}"
+
+
+def test_parity_output_equals_the_official_one(recording):
+    model = recording.load()
+    assert not model.training
+    with torch.no_grad():
+        ours = recording.case().run(model, recording.arrays)
+    expected = {k for k in recording.arrays if k.startswith("output")}
+    assert expected <= ours.keys()
+    for name, value in ours.items():
+        if recording.arrays[name].is_floating_point():
+            torch.testing.assert_close(
+                value, recording.arrays[name], atol=1e-4, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
+        else:
+            assert torch.equal(value, recording.arrays[name]), name
+
+
+def test_parity_has_the_official_number_of_parameters(recording):
+    if "n_params" not in recording.meta:
+        pytest.skip("the recording does not state its number of parameters")
+    assert sum(p.numel() for p in recording.load().parameters()) == recording.meta["n_params"]
+
+
+@pytest.mark.parametrize("wrapper", ["model_pos", "model", "state_dict", None])
+def test_parity_wrapped_and_prefixed_checkpoints_load(recording, wrapper):
+    wrapped = {f"module.{key}": value for key, value in recording.state_dict.items()}
+    wrapped = wrapped if wrapper is None else {wrapper: wrapped, "epoch": 3, "optimizer": {}}
+    ours, theirs = recording.load(wrapped).state_dict(), recording.load().state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_parity_a_missing_key_is_an_error(recording):
+    key = next(k for k in recording.state_dict if k.endswith("weight"))
+    rest = {k: v for k, v in recording.state_dict.items() if k != key}
+    with pytest.raises(InputError, match=key):
+        recording.load(rest)
+
+
+def test_parity_an_unknown_key_is_an_error(recording):
+    with pytest.raises(InputError, match="head.extra"):
+        recording.load(recording.state_dict | {"head.extra": torch.zeros(2)})
+
+
+def test_parity_a_key_of_another_size_is_an_error(recording):
+    key = next(k for k in recording.state_dict if k.endswith("weight"))
+    value = recording.state_dict[key]
+    with pytest.raises(InputError, match=key):
+        recording.load(recording.state_dict | {key: torch.cat([value, value])})
