@@ -1,0 +1,128 @@
+"""MixSTE: transformer blocks that alternate between the joints of a frame and the frames of a joint.
+
+Zhang, Tu, Yang, Chen, Yuan, "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in
+Video", CVPR 2022, https://arxiv.org/abs/2203.00859. Official code: https://github.com/JinluZhang1126/MixSTE
+(no licence stated); this file is written from the paper. Left out: the weighted and temporal-consistency
+losses (section 3.4).
+
+Convention: keypoints (B, T, 17, 2), Human3.6M, screen units (x / w * 2 - 1, y / w * 2 - h / w), T the number
+of frames the model was made for; joints (B, T, 17, 3) in metres, camera axes, relative to the pelvis.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from posewright.core.weights import Paper, Weights
+from posewright.nn.attention import rising
+from posewright.nn.checkpoints import KeyTable, load_strictly
+from posewright.nn.spatiotemporal import OFFICIAL_KEYS as LAYER_KEYS
+from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
+from posewright.skeletons.joint_sets import H36M_17
+from posewright.structures.lifting import Lifting
+
+PAPER = Paper(
+    title="MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in Video",
+    venue="CVPR 2022",
+    url="https://arxiv.org/abs/2203.00859",
+    code="https://github.com/JinluZhang1126/MixSTE",
+    code_licence="none stated",
+)
+LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="all")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes as in section 4.2."""
+
+    num_frame: int = 243
+    """T."""
+    num_joints: int = 17
+    """N."""
+    in_chans: int = 2
+    embed_dim_ratio: int = 512
+    """d_m, the width of a token."""
+    depth: int = 8
+    """d_l, pairs of a spatial and a temporal block."""
+    num_heads: int = 8
+    mlp_ratio: float = 2.0
+    qkv_bias: bool = True
+    qk_scale: float | None = None
+    drop_rate: float = 0.0
+    attn_drop_rate: float = 0.0
+    drop_path_rate: float = 0.1
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window."""
+        return self.num_frame
+
+
+class Model(nn.Module):
+    """Keypoints of a window to the joints of all its frames (figure 2)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c, dim = config, config.embed_dim_ratio
+        self.config = c
+        self.embed = nn.Linear(c.in_chans, dim)
+        self.spatial_position, self.temporal_position = (
+            position(1, c.num_joints, dim),
+            position(1, c.num_frame, dim),
+        )
+        self.dropout = nn.Dropout(c.drop_rate)
+        self.layers = AlternatingTransformer(
+            c.depth,
+            dim,
+            c.num_heads,
+            int(dim * c.mlp_ratio),
+            rising(c.drop_path_rate, c.depth),
+            qkv_bias=c.qkv_bias,
+            scale=c.qk_scale,
+            dropout=c.drop_rate,
+            attention_dropout=c.attn_drop_rate,
+        )
+        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))
+
+    def forward(self, keypoints: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T J 3"]:
+        check_window(keypoints, self.config.num_frame, self.config.num_joints, self.config.in_chans)
+        x = self.layers(self.embed(keypoints), self.spatial_position, self.temporal_position)
+        return self.head(x)
+
+
+OFFICIAL_KEYS: KeyTable = (
+    (r"^spatial_position$", "Spatial_pos_embed"),
+    (r"^temporal_position$", "Temporal_pos_embed"),
+    (r"^embed\.", "Spatial_patch_to_embedding."),
+    *LAYER_KEYS,
+)
+
+
+def load_official(state_dict: Mapping, norm_layer: object = None, **kwargs) -> Model:
+    """Load a checkpoint of the official `MixSTE2`; `kwargs` are the fields of `Config`.
+
+    `norm_layer` must be None or a layer norm with epsilon 1e-6, the only one that was published.
+    """
+    return load_strictly(Model(Config(**kwargs)), state_dict, OFFICIAL_KEYS)
+
+
+VARIANTS = {"243": Config(), "81": Config(num_frame=81), "27": Config(num_frame=27)}
+PARAMETERS = {"243": 33_783_811, "81": 33_700_867, "27": 33_673_219}
+"""Measured on the official class."""
+
+WEIGHTS = {
+    "h36m_cpn_243": Weights(
+        url="https://github.com/JinluZhang1126/MixSTE (Google Drive folder in the README)",
+        licence="none stated",
+        trained_on=("Human3.6M, CPN keypoints",),
+        reported={"h36m_p1_mpjpe_mm": 40.9, "h36m_p2_pa_mpjpe_mm": 32.6},
+    ),
+    "h36m_gt_243": Weights(
+        url="https://github.com/JinluZhang1126/MixSTE (Google Drive folder in the README)",
+        licence="none stated",
+        trained_on=("Human3.6M, ground-truth keypoints",),
+        reported={"h36m_p1_mpjpe_mm": 21.6},
+    ),
+}
