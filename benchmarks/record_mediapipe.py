@@ -8,9 +8,10 @@ MediaPipe is no dependency of posewright: run this once in an environment of its
 One npz per photo or video and setting (`static`: every frame by itself; `tracking`: smooth_landmarks=False; `smooth`:
 the defaults), model_complexity=1:
     frames (N,) index of the frame, image_size (width, height), found (N,) bool,
-    landmarks (N, 33, 5) float32: x, y as fractions of width and height, z, visibility, presence is not exposed,
-    world (N, 33, 4) float16: x, y, z metres (hip-centred), visibility; zero rows where nobody was found.
-Frames are decoded by PyAV to RGB and counted from 0; MediaPipe's own clock advances 33,333 us a frame whatever the file says.
+    landmarks (N, 33, 4) float32: x, y as fractions of width and height, z, visibility,
+    world (N, 33, 3) float16: x, y, z metres (hip-centred); zero rows where nobody was found.
+Frames are decoded by PyAV to RGB and counted from 0; MediaPipe's own clock advances 33,333 us a frame,
+whatever the file says.
 """
 
 import argparse

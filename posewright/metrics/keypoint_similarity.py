@@ -42,14 +42,19 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray, sigma
         weights: (..., K) how much each keypoint counts, such as its confidence.
         sigmas: (K,), see `keypoint_sigmas`.
     """
+    closeness = keypoint_closeness(a, b, sigmas)
+    weights = np.where(closeness > 0, np.broadcast_to(weights, closeness.shape), 0.0)
+    return (closeness * weights).sum(-1) / np.maximum(weights.sum(-1), 1e-9)
+
+
+def keypoint_closeness(a: np.ndarray, b: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """Return (..., K) exp(-d^2 / (2 s^2 k^2)) of each keypoint, 0 where it is missing in either pose."""
     a, b = np.broadcast_arrays(a, b)
     known = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
-    weights = np.where(known, np.broadcast_to(weights, known.shape), 0.0)
     area = np.maximum(_box_area(a, known), _box_area(b, known))
-    squared = np.where(known, np.square(np.nan_to_num(a) - np.nan_to_num(b)).sum(-1), 0.0)
+    squared = np.where(known, np.square(np.nan_to_num(a) - np.nan_to_num(b)).sum(-1), np.inf)
     spread = 2 * np.square(2 * sigmas) * np.maximum(area, 1.0)[..., None]
-    total = weights.sum(-1)
-    return (np.exp(-squared / spread) * weights).sum(-1) / np.maximum(total, 1e-9)
+    return np.exp(-np.minimum(squared / spread, 700.0)) * known
 
 
 def _box_area(points: np.ndarray, known: np.ndarray) -> np.ndarray:

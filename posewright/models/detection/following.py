@@ -1,8 +1,8 @@
 """Follow everybody's region from frame to frame, and search the picture for newcomers a little at a time.
 
 A search of every window costs as much as several poses, so it is spread: one window per `search_interval` frames in
-turn; one per frame while nobody is followed or somebody was just lost, near the place of the loss first. A find counts
-only when the landmark model confirms it and it is nobody who is followed already.
+turn, or every frame while nobody is followed. Somebody lost is looked for in every frame for a while, where he should be
+by now. A find counts only when the landmark model confirms it and it is nobody who is followed already.
 
 Regions are made from a detector's two anchors, smoothed by a One-Euro filter (Casiez, Roussel, Vogel, CHI 2012) with
 MediaPipe's constants: a still person's region then stands still, and so do his landmarks.
@@ -15,7 +15,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from posewright.models.detection.detector import PersonPose, Region, RegionDetector
-from posewright.models.detection.windows import Window, is_same_person, is_same_region, search_windows
+from posewright.models.detection.windows import (
+    Window,
+    distinct_regions,
+    is_same_person,
+    is_same_region,
+    search_windows,
+)
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,10 @@ class Schedule:
     tiles: str = "square"
     """See `windows.TILES`."""
     search_interval: int = 4
-    """Frames from one window's search to the next while somebody is followed."""
-    loss_frames: float = 0.4
-    """Seconds for which every frame searches after somebody was lost."""
-    min_birth_confidence: float = 0.25
+    """Frames from one window's search to the next while everybody is followed."""
+    patience: float = 0.6
+    """Seconds for which somebody lost is looked for where he should be by now."""
+    min_birth_confidence: float = 0.3
     """Least mean confidence of the keypoints of a newcomer."""
     min_confidence: float = 0.12
     """Least mean confidence of the keypoints of somebody followed."""
@@ -38,7 +44,7 @@ class Schedule:
 MODES = {
     "fast": Schedule(search_interval=8),
     "balanced": Schedule(search_interval=4),
-    "accurate": Schedule(tiles="fine", search_interval=1, min_birth_confidence=0.2),
+    "accurate": Schedule(tiles="fine", search_interval=1),
 }
 
 
@@ -79,12 +85,23 @@ class OneEuro:
 
 @dataclass
 class _Followed:
-    """Somebody whose region is known."""
+    """Somebody whose region is known, or was until `misses` frames ago."""
 
     number: int
     pose: PersonPose
     region: Region
     anchor_filter: OneEuro = field(default_factory=OneEuro)
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    """x, y (pixels) and rotation (radians) of the region per frame, averaged over a few frames."""
+    misses: int = 0
+
+    def expected_region(self) -> Region:
+        """Return where the person should be by now, turning and moving on as before."""
+        if self.misses == 0:
+            return self.region
+        x, y, turn = self.velocity * (self.misses + 1)
+        center = (self.region.center[0] + x, self.region.center[1] + y)
+        return replace(self.region, center=center, rotation=self.region.rotation + turn)
 
 
 @dataclass(frozen=True)
@@ -115,9 +132,7 @@ class PeopleFollower:
         self.detector, self.schedule, self.fps = detector, schedule, fps
         self._windows = search_windows(image_size, schedule.tiles)
         self._followed: list[_Followed] = []
-        self._next_number, self._turn, self._since_search = 0, 0, 10**9
-        self._hurry = 0
-        self._lost_places: list[Region] = []
+        self._next_number, self._turn, self._since_search = 0, 0, 0
         self._is_first = True
 
     def __call__(self, image: np.ndarray) -> list[FollowedPose]:
@@ -125,90 +140,114 @@ class PeopleFollower:
         self._follow(image)
         for region in self._search(image):
             self._admit(image, region)
-        return [FollowedPose(f.number, f.pose) for f in self._followed]
+        limit = self.schedule.patience * self.fps
+        self._followed = [f for f in self._followed if f.misses <= limit and not self._is_outside(f, image)]
+        return [FollowedPose(f.number, f.pose) for f in self._followed if f.misses == 0]
+
+    def _is_outside(self, followed: _Followed, image: np.ndarray) -> bool:
+        """Tell whether somebody lost must have left the picture."""
+        x, y = followed.expected_region().center
+        return followed.misses > 0 and not (0 <= x < image.shape[1] and 0 <= y < image.shape[0])
 
     def _follow(self, image: np.ndarray) -> None:
-        """Move everybody's region to the new frame; drop who is gone or doubled."""
-        poses = self.detector.estimate(image, [f.region for f in self._followed])
-        kept: list[tuple[_Followed, PersonPose]] = []
+        """Move everybody's region to the new frame; miss who is gone or doubled."""
+        poses = self.detector.estimate(image, [f.expected_region() for f in self._followed])
+        found = []
         for followed, pose in zip(self._followed, poses, strict=True):
-            if pose is None or pose.confidence.mean() < self.schedule.min_confidence:
-                self._lose(followed)
+            least = self.schedule.min_birth_confidence if followed.misses else self.schedule.min_confidence
+            if pose is None or pose.confidence.mean() < least:
+                followed.misses += 1
             else:
-                kept.append((followed, pose))
-        self._followed = [self._advance(f, pose) for f, pose in self._without_doubles(kept)]
+                found.append((followed, pose))
+        for followed, pose in self._without_doubles(found):
+            self._advance(followed, pose)
 
     def _without_doubles(
-        self, kept: Sequence[tuple[_Followed, PersonPose]]
+        self, found: Sequence[tuple[_Followed, PersonPose]]
     ) -> list[tuple[_Followed, PersonPose]]:
         """Where two regions fell on one person, keep the one who moved less since the last frame."""
-        moved = [_movement(f.pose, pose) for f, pose in kept]
-        out: list[tuple[_Followed, PersonPose]] = []
-        for i in sorted(range(len(kept)), key=lambda i: moved[i]):
-            followed, pose = kept[i]
-            if any(is_same_person(pose, other, self.detector.skeleton) for _, other in out):
-                self._lose(followed)
+        order = sorted(found, key=lambda pair: (pair[0].misses, _movement(pair[0].pose, pair[1])))
+        kept: list[tuple[_Followed, PersonPose]] = []
+        for followed, pose in order:
+            if any(is_same_person(pose, other, self.detector.skeleton) for _, other in kept):
+                followed.misses += 1
             else:
-                out.append((followed, pose))
-        return sorted(out, key=lambda pair: pair[0].number)
+                kept.append((followed, pose))
+        return kept
 
-    def _advance(self, followed: _Followed, pose: PersonPose) -> _Followed:
+    def _advance(self, followed: _Followed, pose: PersonPose) -> None:
         """Take the new pose and make the next region from its smoothed anchors."""
-        followed.pose = pose
+        if followed.misses:
+            followed.anchor_filter = OneEuro()
         smooth = pose
         if pose.anchors is not None:
-            radius = float(np.linalg.norm(pose.anchors[1] - pose.anchors[0]))
-            anchors = followed.anchor_filter(pose.anchors, 1 / self.fps, 1 / max(2 * radius, 1e-6))
+            diameter = 2 * float(np.linalg.norm(pose.anchors[1] - pose.anchors[0]))
+            anchors = followed.anchor_filter(pose.anchors, 1 / self.fps, 1 / max(diameter, 1e-6))
             smooth = replace(pose, anchors=anchors)
-        followed.region = self.detector.next_region(smooth)
-        return followed
-
-    def _lose(self, followed: _Followed) -> None:
-        self._hurry = max(1, round(self.schedule.loss_frames * self.fps))
-        self._lost_places.append(followed.region)
+        region = self.detector.next_region(smooth)
+        step = _region_step(followed.region, region) / (followed.misses + 1)
+        followed.velocity = followed.velocity + VELOCITY_WEIGHT * (step - followed.velocity)
+        followed.pose, followed.region, followed.misses = pose, region, 0
 
     def _search(self, image: np.ndarray) -> list[Region]:
         """Search the windows that are due and return the candidates, best first."""
-        self._since_search += 1
         if self._is_first:
             self._is_first = False
-            return sorted((r for w in self._windows for r in self._look(image, w)), key=lambda r: -r.score)
-        if len(self._followed) >= self.schedule.max_people:
-            return []
-        hurry = self._hurry > 0 or not self._followed
-        self._hurry = max(0, self._hurry - 1)
-        if not hurry and self._since_search < self.schedule.search_interval:
-            return []
-        return self._look(image, self._next_window(image))
-
-    def _look(self, image: np.ndarray, window: Window) -> list[Region]:
-        self._since_search = 0
-        return self.detector.search(image, window)
-
-    def _next_window(self, image: np.ndarray) -> Window:
-        """Take the place of a loss once, then the windows in turn."""
-        if self._lost_places:
-            region = self._lost_places.pop(0)
-            (x, y), half = region.center, 0.8 * region.size
-            if half > 16 and -half < x < image.shape[1] + half and -half < y < image.shape[0] + half:
-                return x - half, y - half, x + half, y + half
-        self._turn = (self._turn + 1) % len(self._windows)
-        return self._windows[self._turn]
+            return distinct_regions([r for w in self._windows for r in self.detector.search(image, w)])
+        missing = [f for f in self._followed if f.misses]
+        candidates = [r for f in missing for r in self.detector.search(image, _window_around(f))]
+        self._since_search += 1
+        nobody = len(missing) == len(self._followed)
+        if nobody or self._since_search >= self.schedule.search_interval:
+            self._since_search = 0
+            self._turn = (self._turn + 1) % len(self._windows)
+            candidates += self.detector.search(image, self._windows[self._turn])
+        return distinct_regions(candidates)
 
     def _admit(self, image: np.ndarray, region: Region) -> None:
-        """Confirm a candidate by its pose and follow it if it is somebody new."""
-        if len(self._followed) >= self.schedule.max_people:
-            return
-        if any(is_same_region(region, f.region) for f in self._followed):
+        """Confirm a candidate by its pose; it is somebody missed, or somebody new."""
+        present = [f for f in self._followed if not f.misses]
+        if any(is_same_region(region, f.region) for f in present):
             return
         pose = self.detector.estimate(image, [region])[0]
         if pose is None or pose.confidence.mean() < self.schedule.min_birth_confidence:
             return
-        if any(is_same_person(pose, f.pose, self.detector.skeleton) for f in self._followed):
+        if any(is_same_person(pose, f.pose, self.detector.skeleton) for f in present):
             return
-        newcomer = _Followed(self._next_number, pose, region)
-        self._next_number += 1
-        self._followed.append(self._advance(newcomer, pose))
+        missing = [f for f in self._followed if f.misses and _is_near(f.expected_region(), region)]
+        if missing:
+            self._advance(min(missing, key=lambda f: _distance(f.expected_region(), region)), pose)
+        elif len(self._followed) < self.schedule.max_people:
+            newcomer = _Followed(self._next_number, pose, region)
+            self._next_number += 1
+            self._followed.append(newcomer)
+            self._advance(newcomer, pose)
+
+
+VELOCITY_WEIGHT = 0.5
+
+
+def _region_step(before: Region, after: Region) -> np.ndarray:
+    """Return the movement (x, y, rotation) from one region to the next."""
+    turn = (after.rotation - before.rotation + math.pi) % (2 * math.pi) - math.pi
+    return np.array([after.center[0] - before.center[0], after.center[1] - before.center[1], turn])
+
+
+def _distance(a: Region, b: Region) -> float:
+    return math.dist(a.center, b.center)
+
+
+def _is_near(expected: Region, found: Region) -> bool:
+    """Tell whether `found` may be the person expected there."""
+    sizes = sorted((expected.size, found.size))
+    return _distance(expected, found) < 0.5 * expected.size and sizes[0] > 0.5 * sizes[1]
+
+
+def _window_around(followed: _Followed) -> Window:
+    """Return the window to search for somebody missed."""
+    region = followed.expected_region()
+    (x, y), half = region.center, 0.7 * region.size
+    return x - half, y - half, x + half, y + half
 
 
 def _movement(before: PersonPose, after: PersonPose) -> float:

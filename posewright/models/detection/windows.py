@@ -5,7 +5,7 @@ from math import ceil, hypot
 
 import numpy as np
 
-from posewright.metrics.keypoint_similarity import keypoint_similarity, keypoint_sigmas
+from posewright.metrics.keypoint_similarity import keypoint_closeness, keypoint_sigmas
 from posewright.models.detection.detector import PersonPose, Region
 from posewright.skeletons.skeleton import Skeleton
 
@@ -18,6 +18,8 @@ MAX_TILE_STEP = 0.5
 """Neighbouring tiles are at most this fraction of their side apart."""
 SAME_POSE = 0.5
 """Two poses in one image with a larger similarity are one person."""
+SAME_KEYPOINT, SHARED_KEYPOINTS = 0.5, 0.4
+"""So are two poses with a larger fraction of keypoints whose closeness is above the first number."""
 
 
 def search_windows(image_size: tuple[int, int], tiles: str) -> list[Window]:
@@ -70,7 +72,14 @@ def distinct_poses(poses: Sequence[PersonPose], skeleton: Skeleton) -> list[Pers
 
 
 def is_same_person(a: PersonPose, b: PersonPose, skeleton: Skeleton) -> bool:
-    """Tell whether two poses found in one image are the same person."""
-    sigmas = keypoint_sigmas(skeleton)
-    similarity = keypoint_similarity(a.keypoints, b.keypoints, a.confidence * b.confidence, sigmas)
-    return bool(similarity > SAME_POSE)
+    """Tell whether two poses found in one image are the same person: most or many keypoints fall together.
+
+    Many: a pose that takes the legs of one person and imagines the rest is that person too.
+    """
+    weights = a.confidence * b.confidence
+    if not weights.sum() > 0:
+        return False
+    closeness = keypoint_closeness(a.keypoints, b.keypoints, keypoint_sigmas(skeleton))
+    similarity = np.average(closeness, weights=weights)
+    shared = np.average(closeness > SAME_KEYPOINT, weights=weights)
+    return bool(similarity > SAME_POSE or shared > SHARED_KEYPOINTS)
