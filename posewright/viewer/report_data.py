@@ -117,7 +117,8 @@ def _keypoints(motion: Motion, arrays: dict[str, PackedArray]) -> dict | None:
     expected = (motion.num_frames, motion.num_people)
     if keypoints.positions.shape[:2] != expected:
         raise ValueError(
-            f"motion.keypoints has {keypoints.positions.shape[:2]} frames and people, expected {expected} like the joints"
+            f"motion.keypoints has {keypoints.positions.shape[:2]} frames and people, "
+            f"expected {expected} like the joints"
         )
     arrays["keypoints"] = pack_quantised(keypoints.positions, KEYPOINT_STEP)
     arrays["keypoint_confidence"] = pack_confidence(keypoints.confidence)

@@ -2,7 +2,7 @@
 
 const SPEEDS = [0.25, 0.5, 1, 2];
 const PRESETS = [["front", "Front"], ["side", "Side"], ["top", "Top"], ["camera", "Camera"], ["reset", "Reset"]];
-const LAYERS = [["ground", "Ground"], ["trails", "Trails"], ["contacts", "Foot contacts"], ["raw", "Raw joints"], ["camera", "Camera"]];
+const LAYERS = [["ground", "Ground"], ["trails", "Trails"], ["contacts", "Contacts"], ["raw", "Raw joints"], ["camera", "Camera"]];
 // Told apart with every common colour vision (after Okabe and Ito), tuned for each ground.
 const PEOPLE_LIGHT = ["#2a7dc0", "#d9720a", "#12906c", "#b85c93", "#5a6bd0", "#a88400", "#c2402a", "#5f6b78"];
 const PEOPLE_DARK = ["#56aef0", "#f0a040", "#35c296", "#e08abb", "#98a5ff", "#dfc24a", "#f07a60", "#a9b4c2"];
@@ -187,14 +187,21 @@ class Report {
     on("step-on", () => this.player.step(1));
     on("loop", () => this.toggleLoop());
     this.speeds = SPEEDS.map((speed) => {
-      const button = element("button", { "aria-pressed": String(speed === 1) }, `${speed}×`);
-      button.addEventListener("click", () => {
-        this.player.setSpeed(speed);
-        this.speeds.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-      });
+      const button = element("button", {}, `${speed}×`);
+      button.addEventListener("click", () => this.setSpeed(speed));
       return button;
     });
     document.getElementById("speeds").append(...this.speeds);
+    this.speedPick = document.getElementById("speed-pick");
+    this.speedPick.append(...SPEEDS.map((speed) => element("option", { value: String(speed) }, `${speed}×`)));
+    this.speedPick.addEventListener("change", () => this.setSpeed(Number(this.speedPick.value)));
+    this.setSpeed(1);
+  }
+
+  setSpeed(speed) {
+    this.player.setSpeed(speed);
+    this.speedPick.value = String(speed);
+    this.speeds.forEach((button, i) => button.setAttribute("aria-pressed", String(SPEEDS[i] === speed)));
   }
 
   toggleLoop() {
@@ -227,7 +234,7 @@ class Report {
     const height = this.media?.videoHeight || this.media?.naturalHeight || this.clip.data.keypoints?.imageSize[1] || 9;
     const narrow = matchMedia("(max-width: 860px)").matches;
     picture.style.aspectRatio = narrow ? `${width} / ${height}` : "auto";
-    const wanted = ((document.getElementById("stage").clientHeight - 46) * width) / height;
+    const wanted = ((document.getElementById("stage").clientHeight - 50) * width) / height;
     const room = document.getElementById("stage").clientWidth;
     pane.style.flex = narrow ? "none" : `0 0 ${Math.round(clamp(wanted, room * 0.25, room * 0.54))}px`;
     this.invalidate();

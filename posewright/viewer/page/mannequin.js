@@ -47,10 +47,10 @@ function torso(at, s) {
   const low = mix(pelvis, mix(leftHip, rightHip, 0.5), 0.6);
   const middle = normalize(add(normalize(hips), normalize(shoulders)));
   return [
-    part(mix(low, leftHip, 0.45), mix(low, rightHip, 0.45), 0.092 * s, 0.092 * s, { x: subtract(thorax, pelvis), sx: 1.0, sy: 1.05 }),
-    part(pelvis, waist, 0.092 * s, 0.086 * s, { x: middle, sx: 1.42, sy: 1.02 }),
-    part(waist, top, 0.088 * s, 0.106 * s, { x: shoulders, sx: 1.4, sy: 1.0 }),
-    part(mix(top, left, 0.5), mix(top, right, 0.5), 0.075 * s, 0.075 * s, { x: subtract(thorax, spine), sx: 1.05, sy: 1.15 }),
+    part(mix(low, leftHip, 0.5), mix(low, rightHip, 0.5), 0.092 * s, 0.092 * s, { x: subtract(thorax, pelvis), sx: 1.0, sy: 1.05 }),
+    part(pelvis, waist, 0.09 * s, 0.084 * s, { x: middle, sx: 1.4, sy: 1.04 }),
+    part(waist, top, 0.084 * s, 0.108 * s, { x: shoulders, sx: 1.36, sy: 1.02 }),
+    part(mix(top, left, 0.52), mix(top, right, 0.52), 0.074 * s, 0.074 * s, { x: subtract(thorax, spine), sx: 1.1, sy: 1.2 }),
   ];
 }
 

@@ -15,7 +15,7 @@ function fieldOfView(camera) {
 
 const trimmed = (value, digits = 2) => String(Number(value.toFixed(digits)));
 
-/** Warnings in the order of the clip; those with a time lead there. */
+/** Warnings in the order of the clip, those about all of it last; those with a time lead there. */
 function fillWarnings(clip, seek) {
   const { warnings, startTime } = clip.data, list = document.getElementById("warnings");
   document.getElementById("warnings-count").textContent = warnings.length ? String(warnings.length) : "";
@@ -23,7 +23,7 @@ function fillWarnings(clip, seek) {
     list.append(element("li", { class: "none" }, "None: nothing looked doubtful."));
     return;
   }
-  for (const { text, time } of warnings) {
+  for (const { text, time } of [...warnings].sort((a, b) => (a.time ?? Infinity) - (b.time ?? Infinity) || 0)) {
     const row = element(time === null ? "div" : "button", { class: "row" });
     row.append(element("span", { class: "stamp" }, time === null ? "whole clip" : clockText(time)), element("span", {}, text));
     if (time !== null) {

@@ -2,7 +2,6 @@
 
 const FLOATS_PER_PART = 18;
 const SHADOW_SIZE = 1024;
-const TO_LIGHT = normalize([-0.42, -0.38, 1.0]);
 
 class Renderer {
   /** @throws Error where the browser has no WebGL 2 */
@@ -84,12 +83,12 @@ class Renderer {
   /**
    * Draw one picture.
    * @param view {viewProjection, eye, centre, reach, picture: rectangle or null}
-   * @param parts {solid, glass}: instance data; solid parts cast shadows
-   * @param look {floor, grid: rgb; ground: bool}
+   * @param parts {solid, glass, ghost}: instance data; solid parts cast shadows, ghosts show through everything
+   * @param look {floor, grid: rgb; ground: bool; toLight: unit vector}
    */
   draw(view, parts, look) {
     const gl = this.gl;
-    const light = lightProjection(parts.solid, view.centre);
+    const light = lightProjection(parts.solid, view.centre, look.toLight);
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.CULL_FACE);
     this.drawShadows(parts.solid, light);
@@ -100,10 +99,10 @@ class Renderer {
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     if (view.picture) this.drawBackdrop(view.picture);
     if (look.ground) this.drawFloor(view, light, look);
-    this.drawParts(parts.solid, view, light);
-    gl.depthMask(false);
-    this.drawParts(parts.glass, view, light);
-    gl.depthMask(true);
+    this.drawParts(parts.solid, view, light, look.toLight);
+    this.drawParts(parts.glass, view, light, look.toLight);
+    gl.clear(gl.DEPTH_BUFFER_BIT);
+    this.drawParts(parts.ghost, view, light, look.toLight);
   }
 
   drawShadows(parts, light) {
@@ -117,14 +116,14 @@ class Renderer {
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
-  drawParts(parts, view, light) {
+  drawParts(parts, view, light, toLight) {
     if (!parts.length) return;
     const gl = this.gl, p = this.capsules;
     gl.useProgram(p.program);
     gl.uniformMatrix4fv(p.at("viewProjection"), false, view.viewProjection);
     gl.uniformMatrix4fv(p.at("lightProjection"), false, light);
     gl.uniform3fv(p.at("eye"), view.eye);
-    gl.uniform3fv(p.at("toLight"), TO_LIGHT);
+    gl.uniform3fv(p.at("toLight"), toLight);
     this.bindShadows(p);
     this.drawInstances(parts);
   }
@@ -229,7 +228,7 @@ function capsuleMesh(around, rings) {
 }
 
 /** Orthographic view of all solid parts from the light. */
-function lightProjection(solid, centre) {
+function lightProjection(solid, centre, toLight) {
   let middle = [centre[0], centre[1], 0.9], half = 1.6;
   if (solid.length) {
     const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
@@ -242,6 +241,6 @@ function lightProjection(solid, centre) {
     middle = mix(low, high, 0.5);
     half = clamp(0.5 * norm(subtract(high, low)) + 0.3, 1.2, 15);
   }
-  const eye = add(middle, scale(TO_LIGHT, 2 * half));
-  return multiply(orthographic(half, 0.1, 6 * half), lookAt(eye, middle, [0, 1, 0]));
+  const eye = add(middle, scale(toLight, 2 * half));
+  return multiply(orthographic(half, 0.1, 6 * half), lookAt(eye, middle, perpendicular([0, 1, 0], toLight)));
 }

@@ -17,6 +17,8 @@ class Scene {
     this.trailJoints = TRAIL_JOINTS.map((name) => clip.data.skeleton.joints.indexOf(name)).filter((j) => j >= 0);
     this.bounds = this.findBounds();
     this.following = null;
+    const from = this.cameraAzimuth(0) - 0.7; // beside the filming camera, so that the side that is looked at is lit
+    this.toLight = normalize([0.62 * Math.cos(from), 0.62 * Math.sin(from), 1]);
   }
 
   /** Draw the instant `time` (seconds from the first frame); `image`: the clip's picture, for the camera's view. */
@@ -24,16 +26,16 @@ class Scene {
     const frame = this.clip.frameAt(time), view = this.viewpoint;
     this.keepUp(frame);
     if (view.camera) view.camera.pose = this.clip.cameraPose(frame);
-    const solid = [], glass = [];
-    this.shown.forEach((visible, p) => visible && this.addPerson(p, frame, solid, glass));
+    const solid = [], glass = [], ghost = [];
+    this.shown.forEach((visible, p) => visible && this.addPerson(p, frame, solid, glass, ghost));
     if (this.layers.camera && !view.camera) this.addCamera(frame, glass);
     const backdrop = view.camera && image
       ? { rectangle: view.pictureRectangle(), image, strength: 0.75 } : null;
     this.renderer.resize();
     this.renderer.draw(
       { viewProjection: view.viewProjection(), eye: view.eye, centre: this.bounds.centre, reach: this.reach(), picture: backdrop },
-      { solid: new Float32Array(solid), glass: new Float32Array(glass) },
-      { floor: this.palette.floor, grid: this.palette.grid, ground: this.layers.ground && !backdrop },
+      { solid: new Float32Array(solid), glass: new Float32Array(glass), ghost: new Float32Array(ghost) },
+      { floor: this.palette.floor, grid: this.palette.grid, ground: this.layers.ground && !backdrop, toLight: this.toLight },
     );
   }
 
@@ -41,7 +43,7 @@ class Scene {
     return Math.max(14, this.bounds.radius * 4);
   }
 
-  addPerson(p, frame, solid, glass) {
+  addPerson(p, frame, solid, glass, ghost) {
     const colour = this.palette.people[p % this.palette.people.length];
     const pose = this.clip.pose(p, frame);
     for (const item of this.makeParts[p](pose)) pushPart(solid, item, shade(colour, item.side), 1, 1);
@@ -49,7 +51,7 @@ class Scene {
     if (this.layers.trails) this.addTrails(p, frame, colour, glass);
     if (this.layers.raw && this.clip.arrays.joints_raw) {
       const raw = this.clip.pose(p, frame, "joints_raw");
-      for (const item of ghostParts(this.clip.data.skeleton, raw)) pushPart(glass, item, this.palette.ghost, 0.85, 0);
+      for (const item of ghostParts(this.clip.data.skeleton, raw)) pushPart(ghost, item, this.palette.ghost, 0.9, 0);
     }
   }
 
@@ -76,8 +78,8 @@ class Scene {
       const strength = i / (segments || 1);
       for (const joint of last ? this.trailJoints : []) {
         if (!last[joint] || !pose[joint]) continue;
-        const r = 0.003 + 0.008 * strength;
-        pushPart(glass, part(last[joint], pose[joint], r, r), colour, 0.1 + 0.6 * strength, 0);
+        const r = 0.002 + 0.009 * strength;
+        pushPart(glass, part(last[joint], pose[joint], r, r), mix(this.palette.floor, colour, 0.15 + 0.75 * strength), 1, 0);
       }
       last = pose;
     }
@@ -168,7 +170,7 @@ class Scene {
     if (name === "front") this.viewpoint.frame(target, radius, facing, 0.08);
     else if (name === "side") this.viewpoint.frame(target, radius, facing + Math.PI / 2, 0.08);
     else if (name === "top") this.viewpoint.frame(target, near ? 1.6 : radius, this.cameraAzimuth(frame), Math.PI / 2);
-    else this.viewpoint.frame(target, Math.min(radius * 0.92, 9), this.cameraAzimuth(frame) + 0.5, 0.3);
+    else this.viewpoint.frame(target, Math.min(radius * 0.85, 9), this.cameraAzimuth(frame) + 0.5, 0.26);
   }
 
   standAtCamera(frame) {
@@ -189,7 +191,7 @@ class Scene {
 
 /** The person's own right side a little darker, so that left and right can be told apart. */
 function shade(colour, side) {
-  return side === "right" ? colour.map((c) => c * 0.8) : side === "left" ? colour.map((c) => c + (1 - c) * 0.12) : colour;
+  return side === "right" ? colour.map((c) => c * 0.84) : side === "left" ? colour.map((c) => c + (1 - c) * 0.1) : colour;
 }
 
 function pushPart(list, item, colour, alpha, lit) {

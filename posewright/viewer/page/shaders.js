@@ -74,7 +74,7 @@ void main() {
   float rim = pow(1.0 - head, 3.0) * (0.35 + 0.65 * sky);
   float gloss = pow(max(dot(n, normalize(toLight + toEye)), 0.0), 36.0) * step(0.01, key);
   vec3 base = pow(colour.rgb, vec3(2.2));
-  vec3 light = base * (mix(vec3(0.20, 0.19, 0.20), vec3(0.42, 0.45, 0.50), sky) + 0.92 * key + 0.10 * head);
+  vec3 light = base * (mix(vec3(0.22, 0.21, 0.22), vec3(0.40, 0.43, 0.48), sky) + 0.80 * key + 0.26 * head * head);
   light += vec3(0.10) * gloss + base * rim * 0.45 + vec3(0.05) * rim;
   vec3 shaded = pow(light, vec3(1.0 / 2.2));
   outColour = vec4(mix(colour.rgb, shaded, lit), 1.0) * colour.a;
