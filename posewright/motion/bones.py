@@ -231,8 +231,10 @@ def _size(lengths: np.ndarray) -> np.ndarray:
 def _foot(
     joints: np.ndarray, confidence: np.ndarray, scale: np.ndarray, options: BoneOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Heel and toe from the ankle in the T-pose, each (P, 3): a triangle of known sides, its long side on the
-    ground."""
+    """Heel and toe from the ankle in the T-pose, each (P, 3).
+
+    A triangle of known sides, its long side on the ground.
+    """
     sides = []
     for ends, default in zip(
         (("ankle", "heel"), ("ankle", "toe"), ("heel", "toe")), _DEFAULT_FOOT, strict=True
@@ -254,8 +256,7 @@ def _foot(
 def _face(
     joints: np.ndarray, confidence: np.ndarray, offsets: np.ndarray, scale: np.ndarray, options: BoneOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nose and left ear from the neck in the T-pose, each (P, 3): medians over the clip in the frame of the
-    head."""
+    """Nose and left ear from the neck in the T-pose, each (P, 3): medians over the clip in the frame of the head."""
     neck, head, nose, left, right = RIG_26.indices("neck", "head", "nose", "left_ear", "right_ear")
     up = _unit(joints[..., head, :] - joints[..., neck, :].astype(float))
     across = joints[..., left, :] - joints[..., right, :].astype(float)

@@ -1,13 +1,14 @@
 """Feet on the floor: when they are there, and keeping them there.
 
-A heel or a toe is planted while it is slow and near the floor (hysteresis: it must be clearly slow and low to start, and
-may be a little faster and higher before it ends; short blips and short holes are removed). Planted points are pinned
-where they stood on average, the pin eases in and out, and the legs are solved again.
+A heel or a toe is planted while it is slow and near the floor (hysteresis: it must be clearly slow and low to
+start, and may be a little faster and higher before it ends; short blips and short holes are removed). Planted
+points are pinned where they stood on average, the pin eases in and out, and the legs are solved again.
 
 The modes are named as in DeepMotion's Animate 3D:
 
 * `auto`: feet are pinned while they are planted, and free otherwise. A jump stays a jump.
-* `always`: as `auto`, and besides the whole body is lowered or raised so that the lowest foot is always on the floor:
+* `always`: as `auto`, and besides the whole body is lowered or raised so that the lowest foot is always on
+the floor:
   for clips where nobody jumps, sits with raised feet or stands on something.
 * `grounding`: only the height: the lowest foot is always on the floor, feet may slide.
 * `never`: feet are left as they were seen.
@@ -141,7 +142,7 @@ def lock_feet(
     fps: float,
     mode: str = "auto",
     options: ContactOptions = ContactOptions(),
-    ik: IKOptions = IKOptions(),
+    ik: IKOptions = IKOptions(),  # noqa: B008 (frozen)
 ) -> Pose:
     """Keep feet from sliding and floating, in one of the modes described above.
 
@@ -192,7 +193,12 @@ def _smooth_values(values: np.ndarray, weight: np.ndarray, reach: float) -> np.n
 
 
 def _pin(
-    pose: Pose, confidence: np.ndarray, offsets: np.ndarray, fps: float, options: ContactOptions, ik: IKOptions
+    pose: Pose,
+    confidence: np.ndarray,
+    offsets: np.ndarray,
+    fps: float,
+    options: ContactOptions,
+    ik: IKOptions,
 ) -> Pose:
     """Move planted heels and toes to their pins, let go smoothly, and solve the rotations again near the old ones."""
     joints = pose_joints(pose, offsets)
@@ -213,7 +219,12 @@ def _pin(
     weights[:, :, _POINTS] = np.where(planted, 30.0, 3.0).reshape(*planted.shape[:2], 4)
     near = quat_wxyz_to_matrix(pose.rotations_wxyz.nan_to_num(1.0))
     return inverse_kinematics(
-        torch.from_numpy(targets), torch.from_numpy(weights), torch.as_tensor(np.asarray(offsets)), fps, ik, near
+        torch.from_numpy(targets),
+        torch.from_numpy(weights),
+        torch.as_tensor(np.asarray(offsets)),
+        fps,
+        ik,
+        near,
     )
 
 

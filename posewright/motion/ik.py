@@ -33,8 +33,7 @@ _ROTATING = RIG_26.indices(*ROTATING)
 
 @dataclass(frozen=True)
 class IKOptions:
-    """Strength of the terms. Every soft term is written as metres of position error that one radian is
-    worth."""
+    """Strength of the terms. Every soft term is written as metres of position error that one radian is worth."""
 
     iterations: int = 8
     tolerance: float = 1e-5
@@ -214,8 +213,10 @@ def _normal_equations(problem: _Problem, local: Tensor, root: Tensor) -> tuple[T
 
 
 def _soft_terms(problem: _Problem, local: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Scale, residual (N, 16, 3) and its derivative (N, 16, 3, 3) of: stay near the guess; hinges, limits,
-    clavicles."""
+    """Scale, residual (N, 16, 3) and its derivative (N, 16, 3, 3) of: stay near the guess.
+
+    Hinges, limits, clavicles.
+    """
     options = problem.options
     stray = matrix_to_rotvec(problem.near.mT @ local)
     stay = options.stay + (options.stay_twist - options.stay) * torch.tensor(_TWIST, dtype=torch.float64)
@@ -245,8 +246,7 @@ def _right_jacobian_inverse(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 
 
 
 def _ancestry() -> list[list[float]]:
-    """(26, 16) 1 where the rotating joint is a true ancestor of the joint, so that turning it moves the
-    joint."""
+    """(26, 16) 1 where the rotating joint is a true ancestor of the joint, so that turning it moves the joint."""
     table = []
     for joint in range(len(RIG_26)):
         above, parent = set(), RIG_26.parents[joint]

@@ -130,8 +130,7 @@ class _Observed:
 def _procrustes(
     pairs: list[tuple[Tensor, Tensor, Tensor]], prior: Tensor, pull: float = _IDENTITY_PULL
 ) -> Tensor:
-    """Rotation (T, P, 3, 3) that best turns rest vectors onto seen ones; `prior` decides what they leave
-    open."""
+    """Rotation (T, P, 3, 3) that best turns rest vectors onto seen ones; `prior` decides what they leave open."""
     total = pull * prior
     for seen, rest, weight in pairs:
         total = total + (weight[..., None] * seen)[..., :, None] * rest[..., None, :]
@@ -197,8 +196,7 @@ def _limbs(pose: _Observed, R: Tensor, fps: float, options: GuessOptions) -> Non
 
 
 def _limb_bones(pose: _Observed, parent: Tensor, level: int) -> tuple[Tensor, Tensor]:
-    """Unit directions (T, P, 4, 3) of one bone of each limb in the axes of its parent, and weights (T, P,
-    4)."""
+    """Unit directions (T, P, 4, 3) of one bone of each limb in the axes of its parent, and weights (T, P, 4)."""
     seen, weight = zip(*(pose.bone(limb[level], limb[level + 1]) for limb in _LIMBS), strict=True)
     seen, weight = torch.stack(seen, 2), torch.stack(weight, 2)
     weight = torch.where(seen.norm(dim=-1) > 1e-6, weight, 0.0)
@@ -208,8 +206,7 @@ def _limb_bones(pose: _Observed, parent: Tensor, level: int) -> tuple[Tensor, Te
 def _hinge_evidence(
     pose: _Observed, parent: Tensor, lower: Tensor, axis: Tensor, weight: Tensor, options: GuessOptions
 ) -> tuple[Tensor, Tensor]:
-    """Sum the votes for each limb's hinge axis: elbow and knee planes and, for legs, where the foot
-    points."""
+    """Sum the votes for each limb's hinge axis: elbow and knee planes and, for legs, where the foot points."""
     votes = weight[..., None] * axis * axis.norm(dim=-1, keepdim=True)
     strength = weight * axis.square().sum(-1)
     for n, side in ((2, "left"), (3, "right")):
@@ -282,7 +279,8 @@ def _fill_directions(
     fps: float,
 ) -> Float[Tensor, "T P L 3"]:
     """Replace directions of weight 0 by a smooth path between seen ones that relaxes to `neutral` over about
-    a second."""
+    a second.
+    """
     seen: Bool[Tensor, "T P L"] = weight > 0
     if bool(seen.all()):
         return direction

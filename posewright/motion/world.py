@@ -32,7 +32,8 @@ class WorldOptions:
     contacts_per_second: float = 3.0
     """Independent contact observations per person and second; neighbouring frames repeat one another."""
     upright_sigma: float = np.radians(5.0)
-    """Radians: forward lean of a standing person, as one observation (104 recorded takes: 3.6 degrees over takes)."""
+    """Radians: forward lean of a standing person, as one observation (104 recorded takes: 3.6 degrees over
+    takes)."""
     upright_sideways_sigma: float = np.radians(2.5)
     """Radians: the same for leaning to a side (the same takes: 2.4 degrees, 1.7 within)."""
     upright_per_second: float = 2.0
@@ -70,8 +71,7 @@ class World:
     warnings: tuple[str, ...] = field(default=())
 
     def from_camera(self, points: np.ndarray) -> np.ndarray:
-        """Map points (T, P, ..., 3) of all people from camera axes to the world, resized by
-        `person_scale`."""
+        """Map points (T, P, ..., 3) of all people from camera axes to the world, resized by `person_scale`."""
         scale = self.person_scale.reshape(-1, *[1] * (points.ndim - 2))
         return (points * scale - self.t) @ self.R
 
@@ -80,7 +80,7 @@ def estimate_world(
     joints: np.ndarray,
     confidence: np.ndarray,
     fps: float,
-    options: WorldOptions = WorldOptions(),  # noqa: B008 (frozen)
+    options: WorldOptions = WorldOptions(),
     size_known: np.ndarray | None = None,
 ) -> World:
     """Find up, floor and relative sizes of people seen by a camera that does not move.
@@ -107,8 +107,9 @@ def estimate_world(
 
 
 def local_world(joints: np.ndarray, confidence: np.ndarray, fps: float) -> World:
-    """A stand-in world for a camera that moves: up is the camera's, corrected by upright people; floor under
-    lowest feet.
+    """A stand-in world for a camera that moves: up is the camera's, corrected by upright people.
+
+    Floor under lowest feet.
 
     The camera's own motion is not removed: paths over the floor are relative to the camera.
     """
@@ -174,8 +175,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _speed(points: np.ndarray, fps: float) -> np.ndarray:
-    """Speed (T, P, N) in metres per second over about 0.1 s; 0 where neighbours are missing (a single
-    frame)."""
+    """Speed (T, P, N) in metres per second over about 0.1 s; 0 where neighbours are missing (a single frame)."""
     T = len(points)
     reach = max(1, round(0.05 * fps))
     before, after = np.clip(np.arange(T) - reach, 0, None), np.clip(np.arange(T) + reach, None, T - 1)
@@ -186,8 +186,7 @@ def _speed(points: np.ndarray, fps: float) -> np.ndarray:
 def _upright_bodies(
     joints: np.ndarray, confidence: np.ndarray, fps: float, options: WorldOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (T, P, 3) from the middle of the ankles to the neck, and weights (T, P): straight legs
-    count."""
+    """Unit vectors (T, P, 3) from the middle of the ankles to the neck, and weights (T, P): straight legs count."""
     names = ("left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle", "neck")
     index = RIG_26.indices(*names)
     x = joints[:, :, index].astype(float)
@@ -229,8 +228,7 @@ def _mean_up(bodies: np.ndarray, weight: np.ndarray, options: WorldOptions) -> n
 
 
 def _fit(evidence: _Evidence, P: int, options: WorldOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Newton on up (2 unknowns) and the camera's height above each person's floor (P), robustly
-    reweighted.
+    """Gauss-Newton on up (2 unknowns) and the camera's height above each person's floor (P), robustly reweighted.
 
     Feet above the floor are soon ignored (steps, boxes, lifted feet), feet below it are not (Huber): the
     lowest level that carries people is the floor.
@@ -340,8 +338,7 @@ def _floor_terms(
 def _common_floor(
     heights: np.ndarray, frames: np.ndarray, enough: np.ndarray, known: np.ndarray, options: WorldOptions
 ) -> tuple[float, np.ndarray]:
-    """Height of the camera above the one floor, and the factor (P,) by which each person is resized to stand
-    on it.
+    """Height of the camera above the one floor, and the factor (P,) by which each person is resized to stand on it.
 
     Scaling a person about the camera centre does not change the picture, so size and floor height are
     confused person by person; one floor for all settles it. A camera close to the floor's height says nothing
@@ -363,8 +360,7 @@ def _common_floor(
 
 
 def _guess_floor(up: np.ndarray, joints: np.ndarray) -> float:
-    """Height of the camera above the lowest feet, seen or not; with no feet at all, above where the legs
-    would end."""
+    """Height of the camera above the lowest feet, seen or not; with no feet at all, above where the legs would end."""
     feet = -(joints[:, :, _FEET] @ up)
     if np.isfinite(feet).any():
         return float(np.nanquantile(feet, 0.95))

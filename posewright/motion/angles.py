@@ -1,0 +1,242 @@
+"""Joint angles as OpenSim and biomechanists name them, from the rig's rotations.
+
+Coordinates and signs are those of the full-body models of Rajagopal et al. (IEEE TBME 2016) and Lai et al.
+(2017):
+
+* `pelvis_tilt`, `pelvis_list`, `pelvis_rotation`: intrinsic rotations about Z, X, Y of the pelvis against the
+  ground; positive tilt leans back, positive list lowers the right side, positive rotation turns left.
+  `pelvis_tx`, `pelvis_ty`, `pelvis_tz`: metres, of the middle of the hip joints.
+* `hip_flexion`, `hip_adduction`, `hip_rotation`: Z, X, Y of the thigh against the pelvis; flexion, adduction
+and internal
+  rotation are positive on both sides.
+* `knee_angle`: flexion positive (gait2392 has it negative). `ankle_angle`: dorsiflexion positive.
+`subtalar_angle`:
+  inversion positive.
+* `lumbar_extension`, `lumbar_bending`, `lumbar_rotation`: Z, X, Y of the chest against the pelvis; extension,
+bending to
+  the right and turning to the left are positive.
+* `arm_flex`, `arm_add`, `arm_rot`: Z, X, Y of the upper arm against the chest; flexion, adduction and
+internal rotation
+  are positive; all are 0 when the arm hangs and the elbow bends forward. `elbow_flex`: flexion positive.
+  `pro_sup`: pronation positive; keypoints of body joints do not show it, so it stays near 0 unless the motion
+  came with rotations.
+
+Differences from the models, by choice: hinges turn about the plain axes of the segments, not about the
+models' slightly oblique ones (knee, ankle, elbow; the subtalar axis is the foot's long axis); the origin of
+the pelvis is the middle of the hips, not of the front iliac spines; the back and arms of our rig stand
+straight in its T-pose, so constant offsets of some degrees against a model scaled from a static trial are
+expected. `mtp_angle` and wrist angles are not measured and not given.
+
+Ground is Y up: world `(x, y, z)` is ground `(x, z, -y)`, as `JointAngles` says.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from posewright.geometry.kinematics import local_to_global
+from posewright.geometry.rotations import quat_wxyz_to_matrix
+from posewright.motion.initial_rotations import solve_chain
+from posewright.skeletons.joint_sets import RIG_26
+from posewright.structures.joint_angles import JointAngles
+from posewright.structures.motion import Motion
+
+_SEGMENT = np.array([[0.0, -1, 0], [0, 0, 1], [-1, 0, 0]])
+"""OpenSim segment axes (X forward, Y up, Z right) from the rig's T-pose axes (faces -Y, Z up, left +X)."""
+_GROUND = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+"""OpenSim ground axes from the world's."""
+_HANG = {
+    "left": np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
+    "right": np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]),
+}
+"""Rotation of an upper arm from the T-pose to hanging, elbow bending forward, rig axes."""
+
+_NAMES = (
+    "pelvis_tilt",
+    "pelvis_list",
+    "pelvis_rotation",
+    "pelvis_tx",
+    "pelvis_ty",
+    "pelvis_tz",
+    *(
+        f"{angle}_{s}"
+        for s in "rl"
+        for angle in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle")
+    ),
+    *(f"{angle}_{s}" for s in "rl" for angle in ("ankle_angle", "subtalar_angle")),
+    "lumbar_extension",
+    "lumbar_bending",
+    "lumbar_rotation",
+    *(f"{angle}_{s}" for s in "rl" for angle in ("arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup")),
+)
+
+
+@dataclass(frozen=True)
+class AngleOptions:
+    """How angles are kept continuous where two of them act about the same axis."""
+
+    carry_seconds: float = 0.03
+    """Reach of the carrying of the first angle near gimbal lock (arms straight sideways)."""
+
+
+def joint_angles(motion: Motion, options: AngleOptions = AngleOptions()) -> JointAngles:
+    """Compute OpenSim coordinates of a motion on `RIG_26`.
+
+    Angles are continuous over time: whole turns are unwrapped, and near gimbal lock (an arm straight to the
+    side) the first angle follows its neighbours. NaN where the person is missing.
+
+    Args:
+        motion: with rotations; joints alone are first fitted by `clean.fit_rig`.
+        options: continuity.
+
+    Raises:
+        ValueError: the motion has no rotations, or another skeleton.
+    """
+    if motion.rotations_wxyz is None or motion.skeleton.name != RIG_26.name:
+        raise ValueError(
+            f"joint_angles: motion on {motion.skeleton.name} "
+            f"{'without' if motion.rotations_wxyz is None else 'with'} rotations; expected rig_26 with rotations: "
+            "call posewright.motion.clean.fit_rig first"
+        )
+    local = quat_wxyz_to_matrix(torch.from_numpy(motion.rotations_wxyz.astype(float)))
+    missing = ~torch.isfinite(local).all(-1).all(-1).all(-1).numpy()
+    local = torch.where(torch.isfinite(local), local, torch.eye(3, dtype=torch.float64))
+    values = _coordinates(local, local_to_global(local, RIG_26.parents).numpy(), motion, options)
+    table = np.stack([values[n] for n in _NAMES], -1)
+    table[missing] = np.nan
+    return JointAngles(_NAMES, table.astype(np.float32), motion.fps, motion.person_ids, motion.start_time)
+
+
+def _coordinates(
+    local: torch.Tensor, world: np.ndarray, motion: Motion, options: AngleOptions
+) -> dict[str, np.ndarray]:
+    """All coordinates (T, P) by name."""
+    reach = options.carry_seconds * motion.fps
+    pelvis = world[:, :, 0]
+    values = dict(zip(_NAMES[:3], _zxy(_GROUND @ pelvis @ _SEGMENT.T, reach), strict=True))
+    place = motion.joints[:, :, 0] @ _GROUND.T
+    values |= {f"pelvis_t{axis}": place[..., k] for k, axis in enumerate("xyz")}
+    chest = _chest(world)
+    lumbar = _zxy(_relative(pelvis, chest), reach)
+    values |= dict(zip(("lumbar_extension", "lumbar_bending", "lumbar_rotation"), lumbar, strict=True))
+    for side in ("right", "left"):
+        values |= _leg(local.numpy(), side, reach)
+        values |= _arm(world, local.numpy(), chest, side, reach)
+    return values
+
+
+def _relative(parent: np.ndarray, child: np.ndarray) -> np.ndarray:
+    """Rotation of child against parent in OpenSim segment axes."""
+    return _SEGMENT @ np.swapaxes(parent, -1, -2) @ child @ _SEGMENT.T
+
+
+def _chest(world: np.ndarray) -> np.ndarray:
+    """Chest (T, P, 3, 3): along the spine bone as the rig's `spine`, turned as the shoulders (the rig's `thorax`)."""
+    up = world[:, :, RIG_26.index("spine")][..., 2]
+    left = world[:, :, RIG_26.index("thorax")][..., 0]
+    left = left - (left * up).sum(-1, keepdims=True) * up
+    left = left / np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-9)
+    return np.stack([left, np.cross(up, left), up], -1)
+
+
+def _leg(local: np.ndarray, side: str, reach: float) -> dict[str, np.ndarray]:
+    """Hip, knee and ankle of one side."""
+    s, mirror = side[0], 1.0 if side == "right" else -1.0
+    hip, knee, ankle = (
+        _SEGMENT @ local[:, :, RIG_26.index(f"{side}_{j}")] @ _SEGMENT.T for j in ("hip", "knee", "ankle")
+    )
+    flexion, adduction, rotation = _zxy(hip, reach)
+    dorsiflexion, inversion, _ = _zxy(ankle, reach)
+    return {
+        f"hip_flexion_{s}": flexion,
+        f"hip_adduction_{s}": mirror * adduction,
+        f"hip_rotation_{s}": mirror * rotation,
+        f"knee_angle_{s}": -_turn_about(knee, 2),
+        f"ankle_angle_{s}": dorsiflexion,
+        f"subtalar_angle_{s}": mirror * inversion,
+    }
+
+
+def _arm(
+    world: np.ndarray, local: np.ndarray, chest: np.ndarray, side: str, reach: float
+) -> dict[str, np.ndarray]:
+    """Shoulder and elbow of one side."""
+    s, mirror = side[0], 1.0 if side == "right" else -1.0
+    hang = _HANG[side]
+    upper = _relative(chest, world[:, :, RIG_26.index(f"{side}_shoulder")] @ hang.T)
+    elbow = _SEGMENT @ hang @ local[:, :, RIG_26.index(f"{side}_elbow")] @ hang.T @ _SEGMENT.T
+    flexion, adduction, rotation = _zxy(upper, reach)
+    flexed = _turn_about(elbow, 2)
+    forearm = _about(2, -flexed) @ elbow
+    return {
+        f"arm_flex_{s}": flexion,
+        f"arm_add_{s}": mirror * adduction,
+        f"arm_rot_{s}": mirror * rotation,
+        f"elbow_flex_{s}": flexed,
+        f"pro_sup_{s}": mirror * _turn_about(forearm, 1),
+    }
+
+
+def _turn_about(matrix: np.ndarray, axis: int) -> np.ndarray:
+    """Angle (T, P) of the twist about a coordinate axis, unwrapped over time."""
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    sine = matrix[..., k, j] - matrix[..., j, k]
+    return _unwrap(np.arctan2(sine, matrix[..., j, j] + matrix[..., k, k]))
+
+
+def _about(axis: int, angle: np.ndarray) -> np.ndarray:
+    """Rotation (T, P, 3, 3) about a coordinate axis."""
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    matrix = np.zeros((*angle.shape, 3, 3))
+    matrix[..., axis, axis] = 1
+    matrix[..., j, j] = matrix[..., k, k] = np.cos(angle)
+    matrix[..., k, j], matrix[..., j, k] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+def _zxy(matrix: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split `Rz(a) Rx(b) Ry(c)` into continuous angles (T, P).
+
+    Of the two triples of a rotation each frame takes the one near its neighbours (the first frame: the one
+    with b within 90 degrees). Near b = +-90 degrees a and c turn about one axis; there a follows its
+    neighbours, and b and c are what is left.
+    """
+    side, up = -matrix[..., 0, 1], matrix[..., 1, 1]
+    size = np.hypot(side, up)
+    flip = _branch(side, up)
+    a = _carry(np.stack([up, side], -1) * flip[..., None], np.maximum(size**2, 1e-6), reach)
+    rest = _about(2, -a) @ matrix
+    b = np.arctan2(rest[..., 2, 1], rest[..., 1, 1])
+    c = np.arctan2(rest[..., 0, 2], rest[..., 0, 0])
+    return _unwrap(a), _unwrap(b), _unwrap(c)
+
+
+def _branch(side: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """+1 or -1 (T, P): sign that keeps the direction (up, side) from jumping to its opposite between frames."""
+    turned = np.ones_like(up)
+    turned[1:] = np.where(up[1:] * up[:-1] + side[1:] * side[:-1] < 0, -1.0, 1.0)
+    return np.cumprod(turned, 0)
+
+
+def _carry(direction: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
+    """Angle (T, P) of plane vectors (T, P, 2) of length sqrt(weight), smoothed where they are short."""
+    seen = torch.from_numpy(direction * np.sqrt(weight)[..., None])
+    strength = torch.from_numpy(np.broadcast_to(weight[..., None], direction.shape).copy())
+    coupling = torch.full(
+        (max(len(direction) - 1, 0), *direction.shape[1:]), (0.3 * reach) ** 2, dtype=torch.float64
+    )
+    smooth = solve_chain(seen, strength, coupling).numpy()
+    carried = np.arctan2(smooth[..., 1], smooth[..., 0])
+    own = np.arctan2(direction[..., 1], direction[..., 0])
+    return np.where(weight > 0.25, own, carried + np.clip(weight / 0.25, 0, 1) * _wrap(own - carried))
+
+
+def _wrap(angle: np.ndarray) -> np.ndarray:
+    """Bring angle differences into [-pi, pi]."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+def _unwrap(angle: np.ndarray) -> np.ndarray:
+    """Remove whole turns over time."""
+    return np.unwrap(angle, axis=0)

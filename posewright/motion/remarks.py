@@ -1,0 +1,82 @@
+"""Remarks in plain words about what a clip does not show."""
+
+import numpy as np
+
+from posewright.motion.gaps import longest_run
+from posewright.structures.keypoints import Keypoints2D
+
+_SPOKEN = (
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+)
+_HIDDEN_BELOW = 0.2
+_HIDDEN_SECONDS = 1.0
+_EDGE_SECONDS = 0.3
+
+
+def absence_remarks(there: np.ndarray, fps: float, person_ids: tuple[int, ...]) -> tuple[str, ...]:
+    """Say when people enter, leave, or are lost in between for more than half a second.
+
+    Args:
+        there: (T, P) bool.
+        fps: frames per second.
+        person_ids: a number per person.
+    """
+    remarks = []
+    T = len(there)
+    for name, column in zip(person_ids, there.T, strict=True):
+        frames = np.flatnonzero(column)
+        if len(frames) == 0:
+            remarks.append(f"person {name} could not be placed in space")
+            continue
+        if frames[0] > _EDGE_SECONDS * fps:
+            remarks.append(f"person {name} enters the picture at {frames[0] / fps:.1f} s")
+        breaks = np.flatnonzero(np.diff(frames) - 1 > 0.5 * fps)
+        remarks += [
+            f"person {name} is not seen from {(frames[b] + 1) / fps:.1f} to {frames[b + 1] / fps:.1f} s"
+            for b in breaks
+        ]
+        if T - 1 - frames[-1] > _EDGE_SECONDS * fps:
+            remarks.append(f"person {name} leaves the picture at {(frames[-1] + 1) / fps:.1f} s")
+    return tuple(remarks)
+
+
+def hidden_remarks(keypoints: Keypoints2D, present: np.ndarray) -> tuple[str, ...]:
+    """Say which joints of a person are hidden for a second or more (a shorter clip: all the time), and so are guesses.
+
+    Args:
+        keypoints: the 2D evidence.
+        present: (T, P) bool, the person is in the motion.
+    """
+    names = [n for n in _SPOKEN if n in keypoints.skeleton.joint_names]
+    if not names or not len(present):
+        return ()
+    confidence = keypoints.confidence[:, :, keypoints.skeleton.indices(*names)]
+    hidden = present[..., None] & (np.nan_to_num(confidence) < _HIDDEN_BELOW)
+    run = longest_run(hidden) / keypoints.fps
+    limit = np.minimum(_HIDDEN_SECONDS, present.sum(0) / keypoints.fps)[:, None]
+    remarks = []
+    for person, seconds, long in zip(
+        keypoints.person_ids, run, (run >= limit - 1e-6) & (run > 0), strict=True
+    ):
+        which = [names[k].replace("_", " ") for k in np.flatnonzero(long)]
+        if which:
+            remarks.append(_hidden(person, which, float(seconds[long].max())))
+    return tuple(remarks)
+
+
+def _hidden(person: int, joints: list[str], seconds: float) -> str:
+    """One sentence for one person."""
+    if len(joints) > 4:
+        return f"person {person}: {len(joints)} joints hidden for up to {seconds:.1f} s ({', '.join(joints)}): guessed"
+    return f"person {person}: {', '.join(joints)} hidden for {seconds:.1f} s: guessed"
