@@ -16,6 +16,7 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.io.video import Clip, open_clip
+from posewright.pipelines.timing import to_constant_rate
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
@@ -137,14 +138,7 @@ def find_people(
             f"nobody was found in {clip.info.name} ({keypoints.num_frames} frames): is a person in the picture, at "
             "least 60 pixels tall? Try --mode accurate"
         )
-    return to_constant_rate_noted(keypoints), (*clip.warnings, *found.warnings)
-
-
-def to_constant_rate_noted(keypoints: Keypoints2D) -> Keypoints2D:
-    """Bring keypoints to a constant rate (the history says so if they were not)."""
-    from posewright.pipelines.timing import to_constant_rate
-
-    return to_constant_rate(keypoints)
+    return to_constant_rate(keypoints), (*clip.warnings, *found.warnings)
 
 
 def load_detector(options: RunOptions):
@@ -174,9 +168,7 @@ def is_keypoints_source(source: str | Path) -> bool:
 
 def read_keypoints_source(source: str | Path, options: RunOptions) -> Keypoints2D:
     """Read 2D keypoints, cut to `start` and `end`, keep `people` of them."""
-    from posewright.io.keypoints import read_keypoints
-
-    keypoints = to_constant_rate_noted(read_keypoints(source, image_size=options.image_size, fps=options.fps))
+    keypoints = to_constant_rate(_read_keypoints(source, options))
     times = keypoints.frame_times()
     keep = (times >= (options.start or 0.0)) & (times < (np.inf if options.end is None else options.end))
     if not keep.any():
@@ -194,6 +186,16 @@ def read_keypoints_source(source: str | Path, options: RunOptions) -> Keypoints2
         times=times[keep],
         person_ids=tuple(keypoints.person_ids[p] for p in people),
     )
+
+
+def _read_keypoints(source: str | Path, options: RunOptions) -> Keypoints2D:
+    from posewright.io import keypoints_npz
+
+    if keypoints_npz.is_keypoints_file(source):
+        return keypoints_npz.read(source)[0]
+    from posewright.io.keypoints import read_keypoints
+
+    return read_keypoints(source, image_size=options.image_size, fps=options.fps)
 
 
 # ---------------------------------------------------------------------------------------------- motion
