@@ -1,21 +1,21 @@
 """A `Motion` out of a glTF document: skins are people, the nodes' own pose is the rest pose."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from posewright.geometry.rotations import slerp_quat_wxyz
-from posewright.io.axes import y_up_to_z_up
 from posewright.io.glb_container import read_accessor
 from posewright.io.people import known_order, named_skeleton, unique_names
-from posewright.io.rig import matrices_to_quats, pose_joints, quats_to_matrices
+from posewright.io.rig import motion_from_poses, quats_to_matrices
 from posewright.io.user_files import expect
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.motion import Motion
 
 DEFAULTS = {"translation": (0.0, 0.0, 0.0), "rotation": (0.0, 0.0, 0.0, 1.0), "scale": (1.0, 1.0, 1.0)}
-RIGID_WITHIN = 1e-4
-"""Metres between the file's joints and the forward kinematics of rigid bones, above which there are no
-rotations."""
+TO_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+"""The world of the file, Y up, in ours."""
 MAX_FRAMES = 10_000_000
 
 
@@ -30,32 +30,23 @@ def motion_of_document(document: dict, binary: bytes, source: str, fps: float | 
     ours = ours if isinstance(ours, dict) else {}
     times, fps = _times(channels, ours, fps)
     skeleton, chosen = _skeleton(people, nodes, parents, source)
-    rest = _global_pose(nodes, parents, {}, np.zeros(1))
-    pose = _global_pose(nodes, parents, channels, times)
-    parts = [_person(skeleton, rest[:, joints], pose[:, joints]) for joints in chosen]
-    joints = np.stack([part[0] for part in parts], 1)
-    rotations = np.stack([part[1] for part in parts], 1)
-    offsets = np.stack([part[2] for part in parts])
-    loose = max(part[3] for part in parts)
-    for p, person in enumerate(ours.get("people", [])[: len(parts)]):
-        away = ~_present(person["present"], len(times))
-        joints[away, p], rotations[away, p] = np.nan, np.nan
-    rig = {"rotations_wxyz": rotations, "rest_offsets": offsets} if loose <= RIGID_WITHIN else {}
-    warning = (
-        f"Bones of this file move within their parents by up to {1000 * loose:.1f} mm, so it is read as positions "
-        "without rotations."
+    rest = TO_Z_UP @ _global_pose(nodes, parents, {}, np.zeros(1))
+    pose = TO_Z_UP @ _global_pose(nodes, parents, channels, times)
+    described = ours.get("people", [])[: len(chosen)]
+    motion = motion_from_poses(
+        skeleton,
+        np.stack([rest[0, joints] for joints in chosen]),
+        np.stack([pose[:, joints] for joints in chosen], 1),
+        fps,
+        np.array([_present(person["present"], len(times)) for person in described]).T if described else None,
     )
-    return Motion(
-        skeleton=skeleton,
-        joints=joints,
-        confidence=np.isfinite(joints).all(-1).astype(np.float32),
-        fps=fps,
-        person_ids=tuple(int(person["id"]) for person in ours.get("people", [])),
+    return replace(
+        motion,
+        person_ids=tuple(int(person["id"]) for person in described) or motion.person_ids,
         start_time=float(ours.get("start_time", 0.0)),
         source=str(ours.get("source", source)),
-        warnings=(*map(str, ours.get("warnings", ())), *(() if rig else (warning,))),
+        warnings=(*map(str, ours.get("warnings", ())), *motion.warnings),
         history=(*map(str, ours.get("history", ())), f"read from {source}"),
-        **rig,
     )
 
 
@@ -219,27 +210,3 @@ def _sample(keys: np.ndarray, values: np.ndarray, mode: str, times: np.ndarray, 
     wxyz = torch.from_numpy(np.ascontiguousarray(values[:, [3, 0, 1, 2]]))
     turned = slerp_quat_wxyz(wxyz[at], wxyz[following], torch.from_numpy(np.ascontiguousarray(u[:, 0])))
     return turned.numpy()[:, [1, 2, 3, 0]]
-
-
-def _person(
-    skeleton: Skeleton, rest: np.ndarray, pose: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Joints (T, J, 3), rotations (T, J, 4), rest offsets (J, 3), and how far rigid bones are off."""
-    parents = np.array(skeleton.parents)
-    turn = _orthonormal(pose[..., :3, :3]) @ _orthonormal(rest[..., :3, :3]).swapaxes(-1, -2)
-    above = np.where(parents[:, None, None] < 0, np.eye(3), turn[:, parents])
-    quats = matrices_to_quats(above.swapaxes(-1, -2) @ turn)
-    quats = np.concatenate([quats[..., :1], y_up_to_z_up(quats[..., 1:])], -1).astype(np.float32)
-    joints, stand = y_up_to_z_up(pose[..., :3, 3]), y_up_to_z_up(rest[0, :, :3, 3])
-    offsets = np.where(parents[:, None] < 0, 0.0, stand - stand[parents]).astype(np.float32)
-    root = joints[:, list(skeleton.parents).index(-1)]
-    posed = pose_joints(quats[:, None], offsets[None], root[:, None], skeleton.parents)[:, 0]
-    loose = float(np.abs(posed - joints).max())
-    return (posed if loose <= RIGID_WITHIN else joints.astype(np.float32)), quats, offsets, loose
-
-
-def _orthonormal(matrices: np.ndarray) -> np.ndarray:
-    """Rotation part of matrices that may also scale, evenly."""
-    scale = np.linalg.norm(matrices, axis=-2, keepdims=True)
-    expect(bool((scale > 1e-12).all()), "a node is scaled to nothing")
-    return matrices / scale

@@ -9,6 +9,7 @@ import torch
 from posewright.core.errors import InputError
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import matrix_to_quat_wxyz, quat_wxyz_to_matrix
+from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.motion import Motion
 
 
@@ -83,3 +84,64 @@ def rest_positions(rest_offsets: np.ndarray, parents: tuple[int, ...]) -> np.nda
     identity = np.zeros((1, 1, len(parents), 4))
     identity[..., 0] = 1
     return pose_joints(identity, rest_offsets[None], np.zeros((1, 1, 3)), parents)[0, 0].astype(np.float64)
+
+
+RIGID_WITHIN = 1e-4
+"""Metres between joints as given and the forward kinematics of rigid bones, above which there are no
+rotations."""
+
+
+def motion_from_poses(
+    skeleton: Skeleton, rest: np.ndarray, poses: np.ndarray, fps: float, present: np.ndarray | None = None
+) -> Motion:
+    """Make a motion of world matrices of joints, as programs with their own bone axes give them.
+
+    A joint's rotation is how far it turned from its rest pose, so its own axes at rest do not matter. Where
+    bones move within their parents by more than 0.1 mm, the motion keeps the exact positions, has no
+    rotations, and says so.
+
+    Args:
+        skeleton: joint set of all people.
+        rest: (P, J, 4, 4) rest pose, metres, Z up; even scale is allowed.
+        poses: (T, P, J, 4, 4).
+        fps: frames per second.
+        present: (T, P) bool, or None: always.
+    """
+    parents = np.array(skeleton.parents)
+    turn = _orthonormal(poses[..., :3, :3]) @ _orthonormal(rest[..., :3, :3]).swapaxes(-1, -2)
+    above = np.where(parents[:, None, None] < 0, np.eye(3), turn[..., parents, :, :])
+    quats = matrices_to_quats(above.swapaxes(-1, -2) @ turn).astype(np.float32)
+    joints, stand = poses[..., :3, 3], rest[..., :3, 3]
+    offsets = np.where(parents[:, None] < 0, 0.0, stand - stand[:, parents]).astype(np.float32)
+    posed = pose_joints(quats, offsets, joints[..., skeleton.parents.index(-1), :], skeleton.parents)
+    loose = float(np.abs(posed - joints).max())
+    rigid = loose <= RIGID_WITHIN
+    joints = posed if rigid else joints.astype(np.float32)
+    if present is not None:
+        joints = np.where(present[..., None, None], joints, np.nan)
+        quats = np.where(present[..., None, None], quats, np.nan)
+    warning = (
+        f"Bones of this file move within their parents by up to {1000 * loose:.1f} mm, so it is read as positions "
+        "without rotations."
+    )
+    return Motion(
+        skeleton=skeleton,
+        joints=joints,
+        confidence=np.isfinite(joints).all(-1).astype(np.float32),
+        fps=fps,
+        rotations_wxyz=quats if rigid else None,
+        rest_offsets=offsets if rigid else None,
+        warnings=() if rigid else (warning,),
+    )
+
+
+def _orthonormal(matrices: np.ndarray) -> np.ndarray:
+    """Rotation part of matrices that may also scale, evenly.
+
+    Raises:
+        InputError: scaled to nothing.
+    """
+    scale = np.linalg.norm(matrices, axis=-2, keepdims=True)
+    if not (scale > 1e-12).all():
+        raise InputError("a joint is scaled to nothing")
+    return matrices / scale
