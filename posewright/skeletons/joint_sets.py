@@ -176,6 +176,13 @@ BODY_24 = _skeleton(
 """What our default lifter returns: H36M-17 with heels, toes, nose and ears. `toe` is the tip of the big toe,
 `neck` the base of the head, `head` its top."""
 
+BODY_26 = Skeleton(
+    "body_26",
+    (*BODY_24.joint_names, "left_eye", "right_eye"),
+    (*BODY_24.parents, BODY_24.index("nose"), BODY_24.index("nose")),
+)
+"""`BODY_24` and the eyes: every point that our default lifter can read."""
+
 H36M_16 = _skeleton(
     "h36m_16",
     [

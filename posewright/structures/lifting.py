@@ -5,10 +5,10 @@ from typing import Literal
 
 from posewright.skeletons.skeleton import Skeleton
 
-KeypointUnits = Literal["screen", "standardised"]
+KeypointUnits = Literal["screen", "standardised", "rays"]
 """`screen`: x / w * 2 - 1 and y / w * 2 - h / w, so x lies in [-1, 1] and the aspect ratio is kept (`w`, `h`
 the image size in pixels). `standardised`: pixels minus the mean of the training set over its standard
-deviation, per coordinate."""
+deviation, per coordinate. `rays`: x/z and y/z in camera axes, the lens removed."""
 
 JointUnits = Literal["metres", "image", "standardised"]
 """`metres`: camera axes, relative to the root. `image`: x and y in the unit of the screen keypoints, z

@@ -1,0 +1,322 @@
+"""2D keypoints of a clip to 3D joints: the model run over any number of frames, people and frames per second.
+
+`lift` is for keypoints from anywhere and places the person before the camera; `lift_people` is the stage of the video
+pipeline. Both bring the clip to the model's 50 frames per second, run overlapping windows, blend them, and
+come back to the clip's own frames; memory does not depend on what the model needs for the whole clip at once.
+
+Convention: pixels in (centre of the top-left pixel (0, 0)); metres and camera axes (x right, y down, z forward) out;
+missing = NaN position and 0 confidence, both ways.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from posewright.core.errors import InputError
+from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
+from posewright.geometry.resection import root_translation
+from posewright.models.lifting import raylift
+from posewright.skeletons.convert import convert
+from posewright.skeletons.joint_sets import BODY_24, BODY_26, get
+from posewright.skeletons.skeleton import Skeleton
+from posewright.structures.cameras import Camera
+from posewright.structures.keypoints import Keypoints2D, Keypoints3D
+
+DEFAULT_LIFTER = "lifting/raylift"
+WINDOW, HOP, BATCH = 128, 64, 32
+"""Frames per window and between windows, windows at a time."""
+GUESSED = 0.2
+"""Confidence of a joint that the picture does not show, relative to the person's mean in that frame."""
+_SPLINE_ABOVE = 1.05
+"""Results are interpolated by cubics where the clip has more frames than the model by this factor."""
+
+
+def default_weights_path() -> Path:
+    """Where the default lifter's weights lie inside the package."""
+    return raylift.WEIGHTS_FILE
+
+
+@lru_cache(maxsize=2)
+def default_model(device: str = "cpu") -> raylift.Model:
+    """Return the default lifter with its weights, in evaluation mode."""
+    return raylift.load().to(device)
+
+
+def lift(
+    keypoints: np.ndarray,
+    confidence: np.ndarray | None = None,
+    skeleton: str | Skeleton = "coco_17",
+    image_size: tuple[int, int] = (1920, 1080),
+    fps: float = 30.0,
+    focal: float | None = None,
+    model: str | raylift.Model | None = None,
+    output: str | Skeleton | None = None,
+    *,
+    flip: bool = False,
+    device: str = "cpu",
+) -> Keypoints3D:
+    """Lift one person's 2D keypoints to 3D joints in camera axes.
+
+    Args:
+        keypoints: (T, K, 2) pixels; NaN is missing. A single pose (K, 2) is taken as one frame.
+        confidence: (T, K) in [0, 1], 0 is missing; None: 1 wherever the keypoint is finite.
+        skeleton: joint set of the keypoints, by name or one of your own with the same joint names.
+        image_size: (width, height), pixels.
+        fps: frames per second.
+        focal: focal length in pixels; None: unknown, a common one is assumed (`geometry.cameras.default_focal`).
+        model: None or "lifting/raylift", the default; or a model of that class, with weights of your own.
+        output: joint set of the result; None: that of the keypoints. "body_24" is all that the model gives.
+        flip: average with the mirrored clip's result, at twice the time.
+        device: where the model runs.
+
+    Returns:
+        Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
+        The body's size is that of a typical adult: scale about the camera if you know better. Frames without any
+        keypoint are NaN; joints that the picture does not show are estimated with low confidence.
+
+    Raises:
+        ValueError: shapes, rate or size make no sense.
+    """
+    skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
+    keypoints, confidence = _checked(keypoints, confidence, skeleton)
+    focal_known, focal = focal is not None, default_focal(image_size) if focal is None else float(focal)
+    K = np.array(
+        [[focal, 0, (image_size[0] - 1) / 2], [0, focal, (image_size[1] - 1) / 2], [0, 0, 1]], np.float64
+    )
+    clip = Keypoints2D(skeleton, keypoints[:, None], confidence[:, None], image_size, fps)
+    camera = Camera(K=K, image_size=image_size, focal_source="given" if focal_known else "assumed")
+    points, joint_confidence = lift_points(clip, camera, model=model, flip=flip, device=device)
+    root = root_before_camera(points, clip, camera)
+    target = skeleton if output is None else get(output) if isinstance(output, str) else output
+    positions, joint_confidence, _ = convert(
+        (points + root[:, :, None])[:, 0].astype(np.float32), joint_confidence[:, 0], BODY_26, target
+    )
+    note = f"lifted by {DEFAULT_LIFTER}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
+    return Keypoints3D(target, positions, joint_confidence, fps, (note,))
+
+
+def lift_people(
+    keypoints: Keypoints2D,
+    camera: Camera,
+    model: str | raylift.Model | None = None,
+    device: str = "cpu",
+    flip: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lift everybody's keypoints: the stage of the video pipeline.
+
+    Args:
+        keypoints: P people over T frames, any joint set, at a constant rate.
+        camera: the filming camera; its `focal_source` tells the model how far to trust the focal length.
+        model: see `lift`.
+        device: `cpu`, `cuda`, `mps`, or `auto`: a GPU where there is one.
+        flip: see `lift`.
+
+    Returns:
+        Joints (T, P, 24, 3) float32 of `BODY_24` relative to the pelvis, metres, camera axes, and their confidence
+        (T, P, 24). A frame without any keypoint of a person is NaN with confidence 0.
+    """
+    points, confidence = lift_points(keypoints, camera, model=model, device=device, flip=flip)
+    return points[:, :, : len(BODY_24)], confidence[:, :, : len(BODY_24)]
+
+
+def lift_points(
+    keypoints: Keypoints2D,
+    camera: Camera,
+    model: str | raylift.Model | None = None,
+    device: str = "cpu",
+    flip: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `lift_people`, with the eyes: (T, P, 26, 3) of `BODY_26`, and the confidence (T, P, 26)."""
+    network = _model(model, device)
+    rays, confidence = keypoint_rays(keypoints, camera)
+    T, P = confidence.shape[:2]
+    points = np.full((T, P, len(BODY_26), 3), np.nan, np.float32)
+    known = camera.focal_source != "assumed"
+    for person in range(P):
+        seen = np.flatnonzero((confidence[:, person] > 0).any(-1))
+        if len(seen):
+            part = slice(seen[0], seen[-1] + 1)
+            points[part, person] = _lift_track(
+                network, rays[part, person], confidence[part, person], keypoints.fps, known, flip
+            )
+    absent = np.logical_not((confidence > 0).any(-1))
+    points[absent] = np.nan
+    return points, np.where(absent[..., None], 0, joint_confidence(keypoints)).astype(np.float32)
+
+
+def keypoint_rays(keypoints: Keypoints2D, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints as rays x/z and y/z (T, P, 26, 2) of `BODY_26`, and confidence (T, P, 26), 0 where missing.
+
+    Spine, thorax, neck and head are taken from joint sets that name the spine: in others, such as OpenPose's or
+    Halpe's, those words mean points on the skin or between the shoulders.
+    """
+    positions, confidence, measured = convert(
+        keypoints.positions, keypoints.confidence, keypoints.skeleton, BODY_26
+    )
+    usable = measured | np.isin(BODY_26.joint_names, ("left_eye", "right_eye"))
+    if "spine" not in keypoints.skeleton.joint_names:
+        usable = usable & ~np.isin(BODY_26.joint_names, ("pelvis", "spine", "thorax", "neck", "head"))
+    present = usable & np.isfinite(positions).all(-1) & (confidence > 0)
+    pixels = torch.from_numpy(np.where(present[..., None], positions, 0.0).astype(np.float64))
+    K = torch.from_numpy(np.asarray(camera.K, np.float64))
+    if np.any(camera.distortion):
+        distortion = torch.from_numpy(np.asarray(camera.distortion, np.float64))
+        rays = undistort_pixels(pixels.flatten(0, 2), K, distortion, camera.model).view(pixels.shape)
+    else:
+        rays = remove_intrinsics(pixels.flatten(0, 2), K).view(pixels.shape)
+    rays = rays.numpy()
+    present &= np.isfinite(rays).all(-1)
+    rays = np.where(present[..., None], rays, 0).astype(np.float32)
+    return rays, np.where(present, np.clip(confidence, 0, 1), 0).astype(np.float32)
+
+
+def joint_confidence(keypoints: Keypoints2D) -> np.ndarray:
+    """Confidence (T, P, 26) of lifted joints: that of their keypoints, `GUESSED` times the mean elsewhere."""
+    _, own, _ = convert(keypoints.positions, keypoints.confidence, keypoints.skeleton, BODY_26)
+    seen = np.isfinite(keypoints.positions).all(-1) & (keypoints.confidence > 0)
+    total = np.where(seen, keypoints.confidence, 0).sum(-1) / np.maximum(seen.sum(-1), 1)
+    return np.where(own > 0, np.clip(own, 0, 1), GUESSED * np.clip(total, 0, 1)[..., None]).astype(np.float32)
+
+
+def root_before_camera(points: np.ndarray, keypoints: Keypoints2D, camera: Camera) -> np.ndarray:
+    """Where the pelvis stands (T, P, 3), camera axes, metres: the place from which the joints meet their keypoints."""
+    pixels, confidence, measured = convert(
+        keypoints.positions, keypoints.confidence, keypoints.skeleton, BODY_26
+    )
+    weights = np.where(measured & np.isfinite(pixels).all(-1) & np.isfinite(points).all(-1), confidence, 0)
+    fit = root_translation(
+        torch.from_numpy(np.nan_to_num(points).astype(np.float64)),
+        torch.from_numpy(np.nan_to_num(pixels).astype(np.float64)),
+        torch.from_numpy(np.asarray(camera.K, np.float64)),
+        torch.from_numpy(weights.astype(np.float64)),
+        torch.from_numpy(np.asarray(camera.distortion, np.float64)) if np.any(camera.distortion) else None,
+        camera.model,
+    )
+    return fit.translation.numpy()
+
+
+# ------------------------------------------------------------------------------------------------- frames
+
+
+def _lift_track(
+    network: raylift.Model, rays: np.ndarray, confidence: np.ndarray, fps: float, known: bool, flip: bool
+) -> np.ndarray:
+    """One person's points (T, 26, 3) from rays (T, 26, 2) at any rate."""
+    rays50, confidence50 = _to_model_rate(rays, confidence, fps)
+    device = next(network.parameters()).device
+    x = torch.from_numpy(np.concatenate([rays50, confidence50[..., None]], axis=-1)).to(device)
+    points = run_windows(network, x, known)
+    if flip:
+        mirror = torch.from_numpy(BODY_26.mirror).to(device)
+        other_hand = x.new_tensor([-1.0, 1.0, 1.0])
+        mirrored = run_windows(network, x[:, mirror] * other_hand, known)
+        points = (points + mirrored[:, mirror] * other_hand) / 2
+    return _from_model_rate(points.cpu().numpy(), len(rays), fps)
+
+
+@torch.inference_mode()
+def run_windows(network: raylift.Model, keypoints: Tensor, focal_known: bool) -> Tensor:
+    """Run the model over a clip at its own rate, window by window, and blend where windows overlap.
+
+    Args:
+        network: the lifter.
+        keypoints: (T, 26, 3), rays and confidence.
+        focal_known: whether the rays come from the true focal length.
+    """
+    T = len(keypoints)
+    known = keypoints.new_full((BATCH,), float(focal_known))
+    if T <= WINDOW:
+        return network(keypoints[None], known[:1])[0]
+    starts = torch.arange(0, T - WINDOW + HOP, HOP).clamp_max(T - WINDOW)
+    position = torch.arange(WINDOW, device=keypoints.device)
+    ramp = torch.minimum(position + 1, WINDOW - position).to(keypoints.dtype)[:, None, None]
+    total = torch.zeros_like(keypoints)
+    weight = keypoints.new_zeros(T, 1, 1)
+    for group in starts.to(keypoints.device).split(BATCH):
+        index = group[:, None] + position
+        out = network(keypoints[index], known[: len(group)])
+        total.index_add_(0, index.flatten(), (out * ramp).flatten(0, 1))
+        weight.index_add_(0, index.flatten(), ramp.expand(len(group), -1, -1, -1).flatten(0, 1))
+    return total / weight
+
+
+def _to_model_rate(rays: np.ndarray, confidence: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rays at the model's rate: a weighted mean of the frames nearby, so that faster clips are averaged, not thinned.
+
+    The weight of a frame falls linearly with its distance in time, to zero at one frame of the slower rate, and goes
+    with the keypoint's confidence.
+    """
+    rate, T = raylift.FRAMES_PER_SECOND, len(rays)
+    if abs(fps / rate - 1) < 1e-3 or T == 1:
+        return rays, confidence
+    source = np.arange(max(2, int(round((T - 1) / fps * rate)) + 1)) * (fps / rate)
+    reach = max(1.0, fps / rate)
+    nearest = np.floor(source - reach).astype(np.int64)[:, None] + 1 + np.arange(int(2 * reach) + 1)
+    weight = np.maximum(0, 1 - np.abs(nearest - source[:, None]) / reach)
+    weight = np.where((nearest >= 0) & (nearest < T), weight, 0)
+    nearest = np.clip(nearest, 0, T - 1)
+    c = np.zeros((len(source), *confidence.shape[1:]), np.float32)
+    moment = np.zeros((len(source), *rays.shape[1:]), np.float32)
+    for tap in range(nearest.shape[1]):
+        w = weight[:, tap, None].astype(np.float32) * confidence[nearest[:, tap]]
+        c += w
+        moment += w[..., None] * rays[nearest[:, tap]]
+    mean = moment / np.maximum(c, 1e-9)[..., None]
+    share = c / np.maximum(weight.sum(1), 1e-9)[:, None].astype(np.float32)
+    return mean, np.where(share > 1e-3, share, 0).astype(np.float32)
+
+
+def _from_model_rate(points: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """Points at the clip's own frames: cubic splines for faster clips, linear interpolation for slower ones."""
+    rate, N = raylift.FRAMES_PER_SECOND, len(points)
+    if frames == N and (abs(fps / rate - 1) < 1e-3 or frames == 1):
+        return points
+    time = np.minimum(np.arange(frames) * (rate / fps), N - 1)
+    if fps > _SPLINE_ABOVE * rate and N > 3:
+        return CubicSpline(np.arange(N), points, axis=0)(time).astype(np.float32)
+    low = np.minimum(time.astype(np.int64), max(N - 2, 0))
+    part = (time - low).astype(np.float32)[:, None, None]
+    return points[low] * (1 - part) + points[np.minimum(low + 1, N - 1)] * part
+
+
+# -------------------------------------------------------------------------------------------------- input
+
+
+def _model(model: str | raylift.Model | None, device: str) -> raylift.Model:
+    if device == "auto":
+        device = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    if model is None or model == DEFAULT_LIFTER:
+        return default_model(device)
+    if isinstance(model, raylift.Model):
+        return model.to(device).eval()
+    raise InputError(
+        f"lifter {model!r}: this stage runs {DEFAULT_LIFTER}, by name or as a model with weights of your own"
+    )
+
+
+def _checked(
+    keypoints: np.ndarray, confidence: np.ndarray | None, skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = np.asarray(keypoints, np.float32)
+    keypoints = keypoints[None] if keypoints.ndim == 2 else keypoints
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2) or not len(keypoints):
+        raise ValueError(
+            f"lift: keypoints have shape {keypoints.shape}, expected (T, {len(skeleton)}, 2) with T > 0 "
+            f"for {skeleton.name}"
+        )
+    finite = np.isfinite(keypoints).all(-1)
+    confidence = np.ones(finite.shape) if confidence is None else np.asarray(confidence, np.float32)
+    confidence = confidence[None] if confidence.ndim == 1 else confidence
+    if confidence.shape != finite.shape:
+        raise ValueError(f"lift: confidence has shape {confidence.shape}, expected {finite.shape}")
+    seen = finite & (np.nan_to_num(confidence) > 0)
+    return (
+        np.where(seen[..., None], keypoints, np.nan).astype(np.float32),
+        np.where(seen, np.clip(confidence, 0, 1), 0).astype(np.float32),
+    )
