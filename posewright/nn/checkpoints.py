@@ -6,7 +6,7 @@ here.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -117,3 +117,9 @@ def _first(keys: Iterable[str]) -> str:
     keys = list(keys)
     more = f", and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + more
+
+
+def official_arguments(args: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return the named fields that official constructors' `args`, a dict or a namespace, has; None has none."""
+    fields = {} if args is None else args if isinstance(args, Mapping) else vars(args)
+    return {name: fields[name] for name in names if name in fields}

@@ -2,7 +2,7 @@
 
 Peng, Zhou, Mok, "KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer for 3D Human Pose
 Estimation", CVPR 2024, https://arxiv.org/abs/2404.00658. Official code:
-https://github.com/JihuaPeng/KTPFormer (no licence stated); this file is written from the paper. The two prior
+https://github.com/JihuaPeng/KTPFormer (no licence stated); none of it is used here. The two prior
 blocks are in `posewright.nn.prior_attention`, to be put into other transformers too. Left out: the diffusion
 variant, which was not released.
 

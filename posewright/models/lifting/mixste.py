@@ -2,7 +2,7 @@
 
 Zhang, Tu, Yang, Chen, Yuan, "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in
 Video", CVPR 2022, https://arxiv.org/abs/2203.00859. Official code: https://github.com/JinluZhang1126/MixSTE
-(no licence stated); this file is written from the paper. Left out: the weighted and temporal-consistency
+(no licence stated); none of it is used here. Left out: the weighted and temporal-consistency
 losses (section 3.4).
 
 Convention: keypoints (B, T, 17, 2), Human3.6M, screen units (x / w * 2 - 1, y / w * 2 - h / w), T the number

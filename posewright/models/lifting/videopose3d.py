@@ -2,7 +2,7 @@
 
 Pavllo, Feichtenhofer, Grangier, Auli, "3D human pose estimation in video with temporal convolutions and
 semi-supervised training", CVPR 2019, https://arxiv.org/abs/1811.11742. Official code:
-https://github.com/facebookresearch/VideoPose3D (CC BY-NC 4.0); this file is written from the paper. Left out:
+https://github.com/facebookresearch/VideoPose3D (CC BY-NC 4.0); none of it is used here. Left out:
 the trajectory model, the semi-supervised losses.
 
 Convention: keypoints (B, T, K, 2) in screen units (x / w * 2 - 1, y / w * 2 - h / w), any joint set; joints
