@@ -26,7 +26,7 @@ def chain_adjacency(length: int) -> Float[Tensor, "N N"]:
 
 
 class SemanticGraphConvolution(nn.Module):
-    """Graph convolution with a learned weight per edge and own weights for the node itself (SemGCN, section 3.1).
+    """Graph convolution with a learned weight per edge and own weights for the node itself (SemGCN, 3.1).
 
     The adjacency says only which edges exist. Each node's edge weights (self-loop included where it is an
     edge) are a softmax, in row-major order of the edges.
@@ -87,3 +87,41 @@ class NodeNorm(nn.BatchNorm1d):
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
         return super().forward(x.flatten(0, -2)).view(x.shape)
+
+
+class AdaptiveGraphConvolution(nn.Module):
+    """Graph convolution over given, learned and attended edges (2s-AGCN, Shi et al. CVPR 2019, section 4).
+
+    Convention: (B, C, T, J) in and out. `adjacency` has one matrix per subset of the neighbours; entry (i, j)
+    says how much joint j gathers from joint i. Learned edges are added to it, and an attention over all
+    frames together, whose softmax runs over i.
+    """
+
+    adjacency: Tensor
+
+    def __init__(self, dim_in: int, dim_out: int, adjacency: Float[Tensor, "S J J"], dropout: float = 0.0):
+        super().__init__()
+        subsets, self.inner = len(adjacency), dim_out // 4 or 3
+        self.register_buffer("adjacency", adjacency, persistent=False)
+        self.learned_adjacency = nn.Parameter(torch.full_like(adjacency, 1e-6))
+        self.query, self.key = (
+            nn.ModuleList(nn.Conv2d(dim_in, self.inner, 1) for _ in range(subsets)) for _ in range(2)
+        )
+        self.value = nn.ModuleList(nn.Conv2d(dim_in, dim_out, 1) for _ in range(subsets))
+        self.norm = nn.BatchNorm2d(dim_out)
+        nn.init.constant_(self.norm.weight, 1e-6)
+        self.shortcut = (
+            nn.Identity()
+            if dim_in == dim_out
+            else nn.Sequential(nn.Conv2d(dim_in, dim_out, 1), nn.BatchNorm2d(dim_out))
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "B C T J"]) -> Float[Tensor, "B D T J"]:
+        adjacency = self.adjacency + self.learned_adjacency
+        total = None
+        for i, (query, key, value) in enumerate(zip(self.query, self.key, self.value, strict=True)):
+            scores = query(x).flatten(1, 2).mT @ key(x).flatten(1, 2) / (self.inner * x.shape[2])
+            mixed = value((x.flatten(1, 2) @ (scores.softmax(-2) + adjacency[i])).view(x.shape))
+            total = mixed if total is None else total + mixed
+        return torch.relu(self.dropout(self.norm(total)) + self.shortcut(x))
