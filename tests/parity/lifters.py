@@ -56,6 +56,42 @@ def motionbert(model: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
     return represented(model, arrays) | {"output_short": model(short)}
 
 
+def hourglass(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    noise = arrays["input_density_noise"]
+    _, frames = model.encode(arrays["input"], noise)
+    return {"output": model(arrays["input"], noise), "aux_selected_frames": frames}
+
+
+def pruned(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    joints, frames = model.kept(arrays["input"], arrays["input_density_noise"])
+    middle = frames == (arrays["input"].shape[1] - 1) // 2
+    again, _ = model.kept(arrays["input"], frames=frames)
+    torch.testing.assert_close(model(arrays["input"], frames=frames)[:, 0], again[middle])
+    return {"output": joints, "output_index": frames}
+
+
+def mpm_lift(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    middle, all_frames = model.both(arrays["input"][..., 0].permute(0, 2, 3, 1))
+    official = {"output": middle, "output_vte": all_frames}
+    return {name: joints.permute(0, 3, 1, 2)[..., None] for name, joints in official.items()}
+
+
+def mpm_refine(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    return {"output": model(arrays["input_pose"], arrays["input_backproj"])}
+
+
+def mpm_masked(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    keypoints, masked = arrays["input_2d"], arrays["input_smask"]
+    frames_first = masked.shape == keypoints.shape[1:3]
+    masks = masked[None] if frames_first else masked[:, None], arrays["input_tmask"]
+    tokens = model.encode(keypoints, *masks)
+    return {
+        "output_2d_from_2d": model.decode(tokens, 2),
+        "output_3d_from_2d": model.decode(tokens, 3),
+        "output_3d_from_3d": model(arrays["input_3d"], *masks),
+    }
+
+
 CASES: dict[tuple[str, str], Case] = {
     ("weigq/3d_pose_baseline_pytorch", "src.model.LinearModel"): Case(
         "lifting/simple_baseline", simple_baseline
@@ -70,6 +106,17 @@ CASES: dict[tuple[str, str], Case] = {
     ("TaatiTeam/MotionAGFormer", "model.MotionAGFormer.MotionAGFormer"): Case(
         "lifting/motionagformer", represented
     ),
+    ("bruceyo/GLA-GCN", "common.s_agcn.S_AGCN"): Case("lifting/gla_gcn", plain),
+    ("vvirgooo2/MPM", "model.MPM.Model"): Case("lifting/mpm", mpm_lift),
+    ("vvirgooo2/MPM", "model.component.refine.refine"): Case("lifting/mpm", mpm_refine),
+    ("vvirgooo2/MPM", "model.MPMLift.MPMmask2"): Case("lifting/mpm", mpm_masked),
+    ("vvirgooo2/MPM", "model.MPMLift.MPMmask"): Case("lifting/mpm", mpm_masked),
+    ("NationalGAILab/HoT", "model.mhformer.mhformer.Model"): Case("lifting/mhformer", plain),
+    ("NationalGAILab/HoT", "model.mhformer.tpc_mhformer.Model"): Case("lifting/hot", pruned),
+    ("NationalGAILab/HoT", "model.mixste.tpc_mixste.Model"): Case("lifting/hot", pruned),
+    ("NationalGAILab/HoT", "model.mixste.hot_mixste.Model"): Case("lifting/hot", hourglass),
+    ("NationalGAILab/HoT", "model.motionbert.hot_motionbert.Model"): Case("lifting/hot", hourglass),
+    ("NationalGAILab/HoT", "model.motionagformer.hot_motionagformer.Model"): Case("lifting/hot", hourglass),
 }
 """(repository, class) of the official code -> how to run it."""
 
