@@ -100,6 +100,14 @@ class OnnxGraph:
             ) from error
 
 
+def needs_file(what: str) -> str:
+    """Say that a backend needs a file from the user, and how to give it."""
+    return (
+        "this backend needs a model file of yours: --detector-model FILE.onnx (pose_model in Python), "
+        f"expected {what}; docs/detectors.md says where such files are"
+    )
+
+
 def _open(path: Path, device: str, threads: int | None):
     """Start an onnxruntime session."""
     runtime = _import_runtime()

@@ -24,7 +24,7 @@ from posewright.models.detection.boxes import (
     to_image,
 )
 from posewright.models.detection.detector import PersonPose, check_image
-from posewright.models.detection.onnx_graph import OnnxGraph
+from posewright.models.detection.onnx_graph import OnnxGraph, needs_file
 from posewright.models.detection.top_down import keypoint_set
 
 PAPER = Paper(
@@ -32,6 +32,7 @@ PAPER = Paper(
     venue="CVPR 2024",
     url="https://arxiv.org/abs/2312.07526",
     code="https://github.com/open-mmlab/mmpose",
+    code_licence="Apache-2.0",
 )
 
 EXPECTED = (
@@ -97,7 +98,7 @@ class Model:
 
 
 def load(
-    pose_model: str | Path,
+    pose_model: str | Path | None = None,
     box_model: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -105,17 +106,19 @@ def load(
     """Make the detector from the user's file.
 
     Args:
-        pose_model: RTMO `.onnx`.
+        pose_model: RTMO `.onnx`; needed.
         box_model: none: RTMO finds people by itself.
         device: `auto`, `cpu`, `cuda` or `mps`.
         threads: processor threads; None: all, at most 8.
 
     Raises:
-        InputError: the file is not RTMO (the message lists what it has), or a box model was given.
+        InputError: no file was given, it is not RTMO (the message lists what it has), or a box model was given.
         MissingExtraError: onnxruntime is not installed.
     """
     if box_model is not None:
         raise InputError(f"box model {box_model} was given, but RTMO finds people by itself: leave it out")
+    if pose_model is None:
+        raise InputError(needs_file("RTMO"))
     return Model(OnnxGraph(pose_model, device, threads))
 
 

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from posewright.core.errors import InputError
 from posewright.core.weights import Paper, Weights
 from posewright.models.detection import yolox_onnx
-from posewright.models.detection.onnx_graph import OnnxGraph
+from posewright.models.detection.onnx_graph import OnnxGraph, needs_file
 from posewright.models.detection.top_down import TopDownDetector, keypoint_set, normalised
 
 PAPER = Paper(
@@ -32,6 +33,7 @@ PAPER = Paper(
     venue="arXiv 2023",
     url="https://arxiv.org/abs/2303.07399",
     code="https://github.com/open-mmlab/mmpose",
+    code_licence="Apache-2.0",
 )
 
 RGB_MEAN, RGB_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -49,7 +51,7 @@ class Config:
     """Bins per input pixel (k in SimCC)."""
 
 
-class SimccKeypoints:
+class Model:
     """Finds the keypoints of the person in each crop.
 
     Args:
@@ -100,7 +102,7 @@ def decode_simcc(
 
 
 def load(
-    pose_model: str | Path,
+    pose_model: str | Path | None = None,
     box_model: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -108,16 +110,18 @@ def load(
     """Make the detector from the user's files.
 
     Args:
-        pose_model: RTMPose or RTMW `.onnx`.
+        pose_model: RTMPose or RTMW `.onnx`; needed.
         box_model: YOLOX or RTMDet `.onnx`; None: one person who fills the picture is taken for granted.
         device: `auto`, `cpu`, `cuda` or `mps`.
         threads: processor threads; None: all, at most 8.
 
     Raises:
-        InputError: a file is not what it should be; the message lists what it has.
+        InputError: no file was given, or one is not what it should be; the message lists what it has.
         MissingExtraError: onnxruntime is not installed.
     """
-    keypoints = SimccKeypoints(OnnxGraph(pose_model, device, threads))
+    if pose_model is None:
+        raise InputError(needs_file("RTMPose or RTMW"))
+    keypoints = Model(OnnxGraph(pose_model, device, threads))
     boxes = yolox_onnx.load(box_model, device, threads) if box_model is not None else None
     return TopDownDetector(keypoints.skeleton, keypoints.input_size, keypoints, boxes)
 

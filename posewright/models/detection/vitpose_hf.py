@@ -17,6 +17,7 @@ ViTPose++ mixes experts by data set; the expert of COCO is used. Left out: flip 
 Convention: as `detector.py`.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class Config:
     min_box_score: float = 0.3
 
 
-class HeatmapKeypoints:
+class Model:
     """Finds the keypoints of the person in each crop.
 
     Args:
@@ -201,7 +202,7 @@ def load(
     pose = _pretrained(pose_model, "VitPoseForPoseEstimation", ("vitpose",)).to(where)
     backbone = pose.config.backbone_config
     height, width = backbone.image_size
-    keypoints = HeatmapKeypoints(pose, num_experts=backbone.num_experts)
+    keypoints = Model(pose, num_experts=backbone.num_experts)
     count = keypoints.heatmaps(np.zeros((1, height, width, 3), np.uint8)).shape[1]
     boxes = None if box_model is None else _boxes(box_model, where)
     skeleton = keypoint_set(count, str(pose_model))
@@ -218,17 +219,17 @@ def _boxes(box_model: str | Path, device: str) -> DetrBoxes:
 def _pretrained(name: str | Path, architecture: str, kinds: tuple[str, ...]):
     """Load a model of one of the `kinds` with all its weights, from safetensors only, in evaluation mode."""
     transformers = _import_transformers()
-    folder = Path(name)
-    is_local = isinstance(name, Path) or folder.exists() or str(name).count("/") != 1
+    folder, name = Path(name), Path(name).as_posix()
+    is_local = folder.exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)
     if is_local and not (folder / "config.json").is_file():
         raise InputError(f"no model in {folder}: expected a folder with config.json and model.safetensors")
     options = {"local_files_only": is_local or is_offline()}
     try:
-        kind = transformers.AutoConfig.from_pretrained(str(name), **options).model_type
+        kind = transformers.AutoConfig.from_pretrained(name, **options).model_type
         if kind not in kinds:
             raise InputError(f"{name} is a model of type {kind!r}, expected {' or '.join(map(repr, kinds))}")
         model, info = getattr(transformers, architecture).from_pretrained(
-            str(name), use_safetensors=True, output_loading_info=True, **options
+            name, use_safetensors=True, output_loading_info=True, **options
         )
     except InputError:
         raise
@@ -238,19 +239,19 @@ def _pretrained(name: str | Path, architecture: str, kinds: tuple[str, ...]):
     return model.eval()
 
 
-def _unusable(name: str | Path, is_local: bool, error: Exception) -> Exception:
+def _unusable(name: str, is_local: bool, error: Exception) -> Exception:
     """Say why a model cannot be loaded and what to do."""
     reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
     if is_local:
         return InputError(f"the model in {name} cannot be loaded: {reason}")
     return MissingAssetError(
-        f"{name} is not in the Hugging Face cache and could not be fetched: {reason}. Run once with a network and "
-        f"without POSEWRIGHT_OFFLINE, or fetch it on another machine (hf download {name} --local-dir FOLDER) and name "
-        "the folder"
+        f"there is no folder {name}, and as a name on the Hugging Face hub it is not in the cache and could not be "
+        f"fetched: {reason}. Run once with a network and without POSEWRIGHT_OFFLINE, or fetch it on another machine "
+        f"(hf download {name} --local-dir FOLDER) and name the folder"
     )
 
 
-def _check_complete(name: str | Path, info: dict) -> None:
+def _check_complete(name: str, info: dict) -> None:
     """Refuse a checkpoint that leaves some weights at random or brings others."""
     wrong = {
         key: sorted(map(str, info.get(key) or ()))

@@ -33,11 +33,21 @@ from posewright.models.detection.boxes import (
 from posewright.models.detection.detector import check_image
 from posewright.models.detection.onnx_graph import OnnxGraph
 
-PAPER = Paper(
-    title="YOLOX: Exceeding YOLO Series in 2021",
-    venue="arXiv 2021",
-    url="https://arxiv.org/abs/2107.08430",
-    code="https://github.com/Megvii-BaseDetection/YOLOX",
+PAPERS = (
+    Paper(
+        title="YOLOX: Exceeding YOLO Series in 2021",
+        venue="arXiv 2021",
+        url="https://arxiv.org/abs/2107.08430",
+        code="https://github.com/Megvii-BaseDetection/YOLOX",
+        code_licence="Apache-2.0",
+    ),
+    Paper(
+        title="RTMDet: An Empirical Study of Designing Real-Time Object Detectors",
+        venue="arXiv 2022",
+        url="https://arxiv.org/abs/2212.07784",
+        code="https://github.com/open-mmlab/mmdetection",
+        code_licence="Apache-2.0",
+    ),
 )
 
 STRIDES = (8, 16, 32)
@@ -94,7 +104,7 @@ def load(
         path: `.onnx` file.
         device: `auto`, `cpu`, `cuda` or `mps`.
         threads: processor threads; None: all, at most 8.
-        family: `yolox` or `rtmdet`; None: from the file's or its folder's name, its layers or its outputs.
+        family: `yolox` or `rtmdet`; None: from the name of the file or of its folder, its layers or its outputs.
 
     Raises:
         InputError: not such a file, or the family cannot be told.

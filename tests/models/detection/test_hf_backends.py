@@ -1,6 +1,7 @@
 """ViTPose and RT-DETR: their pre- and post-processing on networks made here, and tiny random models of transformers."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from posewright.models.detection.detector import Region, RegionDetector
 from posewright.models.detection.top_down import TopDownDetector, crop_matrix, region_of_box, take_crop
 from posewright.models.detection.vitpose_hf import (
     DetrBoxes,
-    HeatmapKeypoints,
+    Model,
     decode_heatmaps,
     people_boxes,
 )
@@ -107,9 +108,7 @@ def test_convention_unbiased_crop_maps_corner_centres():
 def test_finds_the_spots(size):
     cx, cy = size[0] // 2, size[1] // 2
     spots = [(cx - 30.4, cy - 50), (cx + 41, cy + 33.7), (cx, cy)]
-    detector = TopDownDetector(
-        COCO_17, (192, 256), HeatmapKeypoints(BrightSpots()), DetrBoxes(OneBox()), unbiased=True
-    )
+    detector = TopDownDetector(COCO_17, (192, 256), Model(BrightSpots()), DetrBoxes(OneBox()), unbiased=True)
     assert isinstance(detector, RegionDetector)
     # the box is a quarter of the picture wide and half of it high, around the brightest place
     found = detector.detect(scene(size, spots, sigma=10.0))
@@ -122,7 +121,7 @@ def test_finds_the_spots(size):
 def test_several_crops_and_nobody():
     spots = [(100, 120), (130, 180), (160, 140)]
     image = scene((640, 480), spots, sigma=10.0)
-    detector = TopDownDetector(COCO_17, (192, 256), HeatmapKeypoints(BrightSpots()), unbiased=True)
+    detector = TopDownDetector(COCO_17, (192, 256), Model(BrightSpots()), unbiased=True)
     regions = [Region((130.0, 150.0), 250.0), Region((500.0, 300.0), 200.0)] * 10
     poses = detector.estimate(image, regions)
     assert [pose is None for pose in poses] == [False, True] * 10
@@ -232,7 +231,7 @@ def test_loads_a_model_from_a_folder(transformers, tmp_path, num_experts):
     experts = {"dataset_index": torch.tensor([0])} if num_experts > 1 else {}
     with torch.inference_mode():
         expected = model(pixel_values=values, **experts).heatmaps.numpy()
-    got = HeatmapKeypoints(model, num_experts=num_experts).heatmaps(image[None])
+    got = Model(model, num_experts=num_experts).heatmaps(image[None])
     assert got == pytest.approx(expected, abs=1e-5)
     poses = detector.estimate(image, [Region((24.0, 32.0), 64.0)])
     assert len(poses) == 1  # what a random network sees in noise is not asked
@@ -292,7 +291,7 @@ def test_parity_decoding_is_that_of_transformers(transformers):
         def forward(self, pixel_values):
             return outputs
 
-    detector = TopDownDetector(COCO_17, (192, 256), HeatmapKeypoints(Recorded()), unbiased=True)
+    detector = TopDownDetector(COCO_17, (192, 256), Model(Recorded()), unbiased=True)
     pose = detector.estimate(np.zeros((480, 640, 3), np.uint8), [region_of_box(BOX, (192, 256))])[0]
     assert pose is not None
     assert pose.keypoints == pytest.approx(expected["keypoints"].numpy(), abs=0.02)
@@ -352,7 +351,8 @@ def test_broken_config(transformers, tmp_path, content):
         vitpose_hf.load(tmp_path, None)
 
 
-def test_offline_says_what_to_do(transformers, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [str, Path])
+def test_offline_says_what_to_do(transformers, monkeypatch, kind):
     monkeypatch.setenv("POSEWRIGHT_OFFLINE", "1")
     with pytest.raises(MissingAssetError, match="hf download nobody/nothing-here --local-dir FOLDER"):
-        vitpose_hf.load("nobody/nothing-here", None)
+        vitpose_hf.load(kind("nobody/nothing-here"), None)

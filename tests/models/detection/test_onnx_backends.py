@@ -566,9 +566,16 @@ def test_without_onnxruntime_the_extra_is_named(folder, monkeypatch):
         rtmpose_onnx.load(folder / "pose.onnx")
 
 
+@pytest.mark.parametrize("load", [rtmpose_onnx.load, rtmo_onnx.load])
+def test_no_file_says_how_to_give_one(load):
+    with pytest.raises(InputError, match=re.escape("--detector-model FILE.onnx")):
+        load()
+
+
 @pytest.mark.parametrize("module", [rtmpose_onnx, rtmo_onnx, yolox_onnx])
 def test_contract_file_says_where_it_comes_from(module):
-    assert module.PAPER.url in module.__doc__
+    for paper in getattr(module, "PAPERS", None) or [module.PAPER]:
+        assert paper.url in module.__doc__
     assert "Convention:" in module.__doc__
     for card in module.WEIGHTS.values():
         assert card.licence
