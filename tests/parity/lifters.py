@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from posewright.models import load_official
 
 Arrays = Mapping[str, Tensor]
 
@@ -25,8 +26,7 @@ class Case:
     def load(self, state_dict: Mapping, kwargs: Mapping, arrays: Arrays) -> nn.Module:
         """Build our model with the recording's arguments and weights."""
         extra = {name: arrays[key] for name, key in self.from_file.items()}
-        method = import_module(f"posewright.models.{self.method.replace('/', '.')}")
-        return method.load_official(state_dict, **kwargs, **extra)
+        return load_official(self.method, state_dict, **kwargs, **extra)
 
 
 def plain(model: nn.Module, arrays: Arrays) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lifters import CASES, Case, tensors
 
 from posewright.core.errors import InputError
+from tests.parity.lifters import CASES, Case, tensors
 
 GOLDEN = Path(os.environ.get("POSEWRIGHT_GOLDEN", Path(__file__).parent / "golden"))
 FILES = sorted(GOLDEN.rglob("*.npz"))
