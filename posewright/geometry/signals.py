@@ -61,9 +61,8 @@ def savgol(values: np.ndarray, fps: float, window: float = 0.25, degree: int = 2
     Args:
         values: (T, ...).
         fps: frames per second.
-        window: seconds; made an odd number of frames, fewer in shorter runs. Where no more than `degree` frames are
-            left
-            the polynomial would pass through all of them and the values stay.
+        window: seconds; made an odd number of frames, fewer in shorter runs. With no more than `degree` + 1 of them
+            the polynomial would pass through all and the values stay.
         degree: of the polynomial.
     """
     _check_rate(fps, 1 / window)
@@ -71,7 +70,10 @@ def savgol(values: np.ndarray, fps: float, window: float = 0.25, degree: int = 2
 
     def smooth(run: np.ndarray) -> np.ndarray:
         width = min(frames, len(run) - (len(run) + 1) % 2)
-        return savgol_filter(run, width, degree, axis=0, mode="interp") if width > degree + 1 else run
+        out = run.copy()
+        if width > degree + 1:
+            out[...] = savgol_filter(run, width, degree, axis=0, mode="interp")
+        return out
 
     return _by_runs(values, smooth)
 
