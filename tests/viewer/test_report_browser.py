@@ -32,6 +32,7 @@ LAUNCH = (
 )
 DESKTOP = {"viewport": {"width": 1000, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+PATIENCE_MS = 120_000
 BLUE, ORANGE = (42, 125, 192), (217, 114, 10)
 
 
@@ -77,6 +78,7 @@ def opened(browser, path, options=DESKTOP):
     """A page that is ready; on leaving, it must have said nothing in the console and asked for nothing."""
     context = browser.new_context(**options)
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     said, asked = [], []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
@@ -101,7 +103,7 @@ def settle(page):
 def picture(page, selector="#view"):
     """What an element looks like: (H, W, 3) uint8 RGB."""
     settle(page)
-    png = np.frombuffer(page.locator(selector).screenshot(), np.uint8)
+    png = np.frombuffer(page.locator(selector).screenshot(timeout=PATIENCE_MS), np.uint8)
     return cv2.cvtColor(cv2.imdecode(png, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(int)
 
 
@@ -208,6 +210,31 @@ def test_dragging_turns_and_wheel_zooms(browser, reports):
         assert changed(start, picture(page)) < 0.002
 
 
+def test_two_fingers_zoom_and_one_turns(browser, reports):
+    with opened(browser, reports["video"], PHONE) as page:
+        page.locator("#view").scroll_into_view_if_needed()
+        box = page.locator("#view").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + 80
+        fingers = page.context.new_cdp_session(page)
+
+        def touch(kind, *places):
+            points = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(places)]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        read = "() => [posewrightReport.scene.viewpoint.distance, posewrightReport.scene.viewpoint.azimuth]"
+        distance, azimuth = page.evaluate(read)
+        touch("touchStart", (x - 20, y), (x + 20, y))
+        touch("touchMove", (x - 40, y), (x + 40, y))
+        touch("touchEnd")
+        nearer, same = page.evaluate(read)
+        assert nearer == pytest.approx(distance / 2, rel=0.05)
+        assert same == azimuth
+        touch("touchStart", (x, y))
+        touch("touchMove", (x + 60, y))
+        touch("touchEnd")
+        assert page.evaluate(read)[1] != pytest.approx(azimuth, abs=0.1)
+
+
 def test_people_can_be_hidden(browser, reports):
     with opened(browser, reports["video"]) as page:
         page.click(".person >> nth=1")
@@ -293,8 +320,10 @@ def test_download_gives_the_exact_bytes(browser, reports, tmp_path):
     assert (tmp_path / "got").read_bytes() == reports["export"].read_bytes()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["video", "photo", "bare", "nobody"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("video", "light"), ("video", "dark"), ("photo", "light"), ("bare", "dark"), ("nobody", "light")],
+)
 def test_phone_has_no_sideways_scroll_and_large_targets(browser, reports, name, scheme):
     with opened(browser, reports[name], {**PHONE, "color_scheme": scheme}) as page:
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
@@ -321,7 +350,7 @@ def test_without_video_the_clock_plays(browser, reports):
         page.locator("#view").focus()
         page.keyboard.press("Space")
         page.wait_for_selector(".playing")
-        page.wait_for_selector("#transport:not(.playing)", timeout=20_000)
+        page.wait_for_selector("#transport:not(.playing)")
         assert frame(page) == 39
 
 

@@ -1,8 +1,20 @@
 // Putting the page together.
 
 const SPEEDS = [0.25, 0.5, 1, 2];
-const PRESETS = [["front", "Front"], ["side", "Side"], ["top", "Top"], ["camera", "Camera"], ["reset", "Reset"]];
-const LAYERS = [["ground", "Ground"], ["trails", "Trails"], ["contacts", "Contacts"], ["raw", "Raw joints"], ["camera", "Camera"]];
+const PRESETS = [
+  ["front", "Front", "See the person from the front"],
+  ["side", "Side", "See the person from their left"],
+  ["top", "Top", "See the person from above"],
+  ["camera", "Camera", "See through the camera that filmed, with the clip behind"],
+  ["reset", "Reset", "See everyone (0)"],
+];
+const LAYERS = [
+  ["ground", "Ground", "Floor with a line every metre"],
+  ["trails", "Trails", "Paths of hands, feet and pelvis"],
+  ["contacts", "Contacts", "Marks under feet that are on the floor"],
+  ["raw", "Raw joints", "Joints before smoothing and cleaning"],
+  ["camera", "Camera", "Where the camera stood that filmed"],
+];
 // Told apart with every common colour vision (after Okabe and Ito), tuned for each ground.
 const PEOPLE_LIGHT = ["#2a7dc0", "#d9720a", "#12906c", "#b85c93", "#5a6bd0", "#a88400", "#c2402a", "#5f6b78"];
 const PEOPLE_DARK = ["#56aef0", "#f0a040", "#35c296", "#e08abb", "#98a5ff", "#dfc24a", "#f07a60", "#a9b4c2"];
@@ -42,8 +54,8 @@ function makeMedia(media) {
   return node;
 }
 
-function toggleButton(label, pressed, act) {
-  const button = element("button", { class: "toggle", "aria-pressed": String(pressed) }, label);
+function toggleButton(label, title, pressed, act) {
+  const button = element("button", { class: "toggle", "aria-pressed": String(pressed), title }, label);
   button.addEventListener("click", () => {
     const on = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(on));
@@ -141,14 +153,14 @@ class Report {
   wireView() {
     if (!this.scene) return;
     const hasCamera = Boolean(this.clip.arrays.camera), hasRaw = Boolean(this.clip.arrays.joints_raw);
-    this.presets = new Map(PRESETS.filter(([name]) => name !== "camera" || hasCamera).map(([name, label]) => {
-      const button = element("button", { "aria-pressed": "false" }, label);
+    this.presets = new Map(PRESETS.filter(([name]) => name !== "camera" || hasCamera).map(([name, label, title]) => {
+      const button = element("button", { "aria-pressed": "false", title }, label);
       button.addEventListener("click", () => this.stand(name));
       return [name, button];
     }));
     document.getElementById("presets").append(...this.presets.values());
     const there = { raw: hasRaw, camera: hasCamera, contacts: Boolean(this.clip.arrays.contacts), trails: this.clip.frames > 1, ground: true };
-    const toggles = LAYERS.filter(([name]) => there[name]).map(([name, label]) => toggleButton(label, this.scene.layers[name], (on) => {
+    const toggles = LAYERS.filter(([name]) => there[name]).map(([name, label, title]) => toggleButton(label, title, this.scene.layers[name], (on) => {
       this.scene.layers[name] = on;
       this.invalidate();
     }));
@@ -212,7 +224,7 @@ class Report {
   wireClip() {
     if (!this.media) return;
     if (this.clip.arrays.keypoints) {
-      document.getElementById("clip-toggles").append(toggleButton("2D overlay", true, (on) => {
+      document.getElementById("clip-toggles").append(toggleButton("2D overlay", "The 2D keypoints; fainter where less certain", true, (on) => {
         this.overlay.visible = on;
         this.invalidate();
       }));

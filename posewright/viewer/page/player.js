@@ -122,6 +122,7 @@ class Player {
     if (!this.playing) return;
     if (this.video) {
       if (!this.video.seeking) this.time = clamp(this.video.currentTime, 0, this.lastTime);
+      if (this.video.currentTime > this.clip.duration + 1 / this.fps) this.atEnd(); // the video goes on longer
     } else {
       this.time += ((now - this.before) / 1000) * this.speed;
       if (this.time > this.clip.duration) this.atEnd();
