@@ -58,16 +58,21 @@ class SyntheticConfig:
     mirror: float = 0.5
     retime: float = 0.6
     reverse: float = 0.2
-    graft_upper: float = 0.3
+    graft_upper: float = 0.25
     graft_arm: float = 0.2
     graft_leg: float = 0.1
-    perturb: float = 0.5
-    tilt_small: float = 0.2
-    tilt_any: float = 0.12
+    perturb: float = 0.3
+    tilt_small: float = 0.15
+    tilt_any: float = 0.08
     bone_spread: float = 0.05
     """Standard deviation of the logarithm of each bone's length."""
-    focal_known: float = 0.65
-    blazepose: float = 0.4
+    focal_known: float = 0.75
+    landmark_bias: float = 0.35
+    """Clips whose keypoints lie beside the joint centres."""
+    swap: float = 0.06
+    gaps: float = 0.4
+    """Clips with missing keypoints beside those out of the picture."""
+    blazepose: float = 0.25
     """Clips whose keypoints err as BlazePose's do; the others err independently in every frame."""
 
 
@@ -405,7 +410,9 @@ class SyntheticClips:
             ],
             dim=-1,
         )
-        size = torch.where(self._rand(B, 1, 1) < 0.5, torch.zeros(()), 0.025 * self._rand(B, 1, 1))
+        size = torch.where(
+            self._rand(B, 1, 1) < self.config.landmark_bias, 0.025 * self._rand(B, 1, 1), torch.zeros(())
+        )
         offset = size * self._randn(B, len(BODY_26), 3)
         return offset[:, None] @ roma.special_gramschmidt(axes).transpose(-1, -2)
 
@@ -457,7 +464,7 @@ class SyntheticClips:
         first = torch.randint(T, (B, 1), generator=self.generator)
         time = torch.arange(T)
         run = (time >= first) & (time < first + torch.randint(1, 12, (B, 1), generator=self.generator))
-        swapped = (self._rand(B, 1, 1) < 0.08) & run[:, :, None] & joints[:, None]
+        swapped = (self._rand(B, 1, 1) < self.config.swap) & run[:, :, None] & joints[:, None]
         return torch.where(swapped[..., None], rays[:, :, mirror], rays)
 
     def _confidence(self, rays: Tensor, error: Tensor, image: Tensor, focal: Tensor) -> Tensor:
@@ -472,7 +479,8 @@ class SyntheticClips:
 
     def _visible(self, B: int, T: int, K: int) -> Tensor:
         """(B, T, 26) 0 or 1: joint sets without feet, face or trunk, single gaps, and long gaps of a joint."""
-        rate = torch.where(self._rand(B, 1, 1) < 0.5, torch.zeros(()), 0.35 * self._rand(B, 1, 1) ** 1.5)
+        rate = 0.35 * self._rand(B, 1, 1) ** 1.5
+        rate = torch.where(self._rand(B, 1, 1) < self.config.gaps, rate, torch.zeros(()))
         single = self._rand(B, T, K) < rate * self._rand(B, 1, 1)
         blocks = (self._rand(B, T // 12 + 2, K) < rate * self._rand(B, 1, 1)).repeat_interleave(12, dim=1)
         visible = ~(single | blocks[:, 5 : T + 5])
