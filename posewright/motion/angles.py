@@ -198,38 +198,38 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
 def _zxy(matrix: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split `Rz(a) Rx(b) Ry(c)` into continuous angles (T, P).
 
-    Of the two triples of a rotation each frame takes the one near its neighbours (the first frame: the one
-    with b within 90 degrees). Near b = +-90 degrees a and c turn about one axis; there a follows its
-    neighbours, and b and c are what is left.
+    Of the two triples of a rotation, (a, b, c) and (a + pi, pi - b, c + pi), each frame takes the one near its
+    neighbours, and the clip the one with b within 90 degrees most of the time. Near b = +-90 degrees a and c turn about
+    one axis; there a follows its neighbours, and b and c are what is left.
     """
-    side, up = -matrix[..., 0, 1], matrix[..., 1, 1]
-    size = np.hypot(side, up)
-    flip = _branch(side, up)
-    a = _carry(np.stack([up, side], -1) * flip[..., None], np.maximum(size**2, 1e-6), reach)
+    a = _first_angle(matrix[..., 1, 1] - 1j * matrix[..., 0, 1], reach)
     rest = _about(2, -a) @ matrix
     b = np.arctan2(rest[..., 2, 1], rest[..., 1, 1])
     c = np.arctan2(rest[..., 0, 2], rest[..., 0, 0])
-    return _unwrap(a), _unwrap(b), _unwrap(c)
+    return _near_zero(a), _near_zero(_unwrap(b)), _near_zero(_unwrap(c))
 
 
-def _branch(side: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """+1 or -1 (T, P): sign that keeps the direction (up, side) from jumping to its opposite between frames."""
-    turned = np.ones_like(up)
-    turned[1:] = np.where(up[1:] * up[:-1] + side[1:] * side[:-1] < 0, -1.0, 1.0)
-    return np.cumprod(turned, 0)
+def _first_angle(direction: np.ndarray, reach: float) -> np.ndarray:
+    """Angle (T, P) of complex numbers `cos(b) exp(i a)` whose sign is not known, continuous, carried where they are short.
 
-
-def _carry(direction: np.ndarray, weight: np.ndarray, reach: float) -> np.ndarray:
-    """Angle (T, P) of plane vectors (T, P, 2) of length sqrt(weight), smoothed where they are short."""
-    seen = torch.from_numpy(direction * np.sqrt(weight)[..., None])
-    strength = torch.from_numpy(np.broadcast_to(weight[..., None], direction.shape).copy())
-    coupling = torch.full(
-        (max(len(direction) - 1, 0), *direction.shape[1:]), (0.3 * reach) ** 2, dtype=torch.float64
+    The square does not know the sign either: its angle, 2 a, is smooth even while b passes 90 degrees.
+    """
+    size = np.abs(direction)
+    weight = size**2 + 1e-6
+    double = direction**2 / np.maximum(size, 1e-9) ** 2
+    coupling = torch.full((max(len(size) - 1, 0), *size.shape[1:]), (0.3 * reach) ** 2, dtype=torch.float64)
+    carried = np.angle(
+        solve_chain(torch.from_numpy(weight * double), torch.from_numpy(weight), coupling).numpy()
     )
-    smooth = solve_chain(seen, strength, coupling).numpy()
-    carried = np.arctan2(smooth[..., 1], smooth[..., 0])
-    own = np.arctan2(direction[..., 1], direction[..., 0])
-    return np.where(weight > 0.25, own, carried + np.clip(weight / 0.25, 0, 1) * _wrap(own - carried))
+    own = np.clip(size / 0.5, 0, 1) * _wrap(np.angle(double) - carried)
+    a = 0.5 * _unwrap(carried + own)
+    backward = (np.real(direction * np.exp(-1j * a)) * size).sum(0) < 0
+    return a + np.pi * backward
+
+
+def _near_zero(angle: np.ndarray) -> np.ndarray:
+    """Take off the whole turns that bring the first frame within 180 degrees of zero."""
+    return angle - 2 * np.pi * np.round(angle[:1] / (2 * np.pi))
 
 
 def _wrap(angle: np.ndarray) -> np.ndarray:

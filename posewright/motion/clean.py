@@ -212,7 +212,7 @@ def _on_rig(
     pose = Pose(pose.rotations_wxyz.float(), pose.root.float())
     offsets = offsets.astype(np.float32)
     final = pose_joints(pose, offsets)
-    present = np.isfinite(final).all((-1, -2))
+    present = np.all(np.isfinite(final), axis=(-1, -2))
     sure = np.where(present[..., None], np.clip(confidence, 0, 1), 0.0)
     locked = options.foot_lock if mode == options.foot_lock else f"{mode} (the floor was not found)"
     return Motion(

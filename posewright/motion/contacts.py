@@ -79,7 +79,7 @@ def planted_points(
     points = foot_points(joints).astype(float)
     height, speed = points[..., 2], point_speed(points, fps)
     sure = foot_points(confidence[..., None])[..., 0] >= options.min_confidence
-    sure &= np.isfinite(height)
+    sure = sure & np.isfinite(height)
     start = sure & (height < options.start_height) & (speed < options.start_speed)
     hold = sure & (height < options.end_height) & (speed < options.end_speed)
     planted = hysteresis(start, hold)
@@ -93,7 +93,7 @@ def foot_contacts(
     joints: np.ndarray, confidence: np.ndarray, fps: float, options: ContactOptions = ContactOptions()
 ) -> np.ndarray:
     """Find when each foot touches the floor (T, P, 2) bool, left and right: heel or toe is planted."""
-    return planted_points(joints, confidence, fps, options).any(-1)
+    return np.any(planted_points(joints, confidence, fps, options), axis=-1)
 
 
 def point_speed(points: np.ndarray, fps: float) -> np.ndarray:

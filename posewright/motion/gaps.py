@@ -54,7 +54,7 @@ def fill_joints(
         Joints and confidence; bridged joints have half the confidence of their neighbours, others keep
         theirs, joints still missing have NaN and 0.
     """
-    seen = np.isfinite(relative).all(-1)
+    seen = np.all(np.isfinite(relative), axis=-1)
     known = np.where(seen[..., None], relative, np.nan)
     filled = fill_gaps(known, fps, options.max_gap_s)
     sure = np.where(seen, confidence, np.nan)

@@ -96,7 +96,7 @@ def inverse_kinematics(
     which = present.nonzero()
     local = near.double().nan_to_num().clone()
     root = torch.full((*present.shape, 3), torch.nan, dtype=torch.float64)
-    for part in which.split(options.chunk):
+    for part in which.split(options.chunk) if len(which) else ():
         t, p = part.unbind(-1)
         problem = _Problem(targets[t, p], weights[t, p], offsets[p], local[t, p][:, _ROTATING], options)
         local_part, root_part = _solve(problem)
@@ -208,7 +208,7 @@ def _normal_equations(problem: _Problem, local: Tensor, root: Tensor) -> tuple[T
     for a in range(_A):
         block = slice(3 + 3 * a, 6 + 3 * a)
         H[:, block, block] += blocks[:, a]
-    g[:, 3:] += pull.reshape(N, -1)
+    g[:, 3:] += pull.reshape(N, 3 * _A)
     return H, g, cost
 
 

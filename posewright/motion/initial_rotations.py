@@ -259,10 +259,12 @@ def solve_chain(right: Tensor, diagonal: Tensor, coupling: Tensor, phase: Tensor
         (T, ...) the smooth chains.
     """
     T = len(right)
-    flat = right.reshape(T, -1).T.numpy()
-    link = coupling.reshape(T - 1, -1).T.numpy() if T > 1 else np.zeros((len(flat), 0))
-    turn = np.ones_like(link) if phase is None else phase.reshape(T - 1, -1).T.numpy()
-    main = diagonal.reshape(T, -1).T.numpy().copy()
+    flat = right.flatten(1).T.numpy() if right.ndim > 1 else right[None].numpy()
+    if T <= 1 or flat.size == 0:
+        return right / diagonal
+    main = diagonal.reshape(T, len(flat)).T.numpy().copy()
+    link = coupling.reshape(T - 1, len(flat)).T.numpy()
+    turn = np.ones_like(link) if phase is None else phase.reshape(T - 1, len(flat)).T.numpy()
     main[:, :-1] += link * np.abs(turn) ** 2
     main[:, 1:] += link
     below = np.zeros((len(flat), T), turn.dtype)

@@ -379,7 +379,7 @@ def _place(
     forward /= np.linalg.norm(forward)
     R = np.stack([np.cross(forward, up), forward, up], -1)
     pelvis = joints[:, :, 0].astype(float) * scale[:, None]
-    finite = np.isfinite(pelvis).all(-1)
+    finite = np.all(np.isfinite(pelvis), axis=-1)
     if not finite.any():
         return R, -height * up
     person = int(np.argmax(finite.any(0)))

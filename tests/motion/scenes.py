@@ -23,7 +23,9 @@ def recorded(folder: Path, file: str, sequence: int) -> tuple[np.ndarray, float]
     return joints[:, [BODY_26.index(j) for j in BODY_24.joint_names]].astype(float), take.fps
 
 
-def look(pitch: float = 12.0, roll: float = 0.0, height: float = 1.6, focal: float = 1100.0, heading: float = 0.0) -> Camera:
+def look(
+    pitch: float = 12.0, roll: float = 0.0, height: float = 1.6, focal: float = 1100.0, heading: float = 0.0
+) -> Camera:
     """A camera above the world's origin; degrees, pitch positive looks down, heading from +Y towards -X."""
     p, r, h = np.radians([pitch, roll, heading])
     forward = np.array([-np.sin(h) * np.cos(p), np.cos(h) * np.cos(p), -np.sin(p)])
