@@ -29,8 +29,8 @@ class TrackedPeople:
     warnings: tuple[str, ...]
     """Plain sentences for a person to read."""
     world: np.ndarray | None = None
-    """(T, P, K, 3) float32, metres: the detector's own guess in space (see `PersonPose.world`), NaN where missing; as the
-    detector gave it, swaps of left and right not repaired. None unless asked for."""
+    """(T, P, K, 3) float32, metres: the detector's own guess in space (see `PersonPose.world`), NaN where missing; as
+    the detector gave it, swaps of left and right not repaired. None unless asked for."""
 
 
 @dataclass

@@ -72,6 +72,8 @@ WEIGHTS = {
 """The wheel is verified by checksum; the storage address is Google's published one and could not be tried when this
 was written (a file with another checksum is refused, so the wheel then serves)."""
 
+ASSETS = tuple(WEIGHTS.values())
+
 
 @dataclass(frozen=True)
 class Config:
@@ -353,6 +355,24 @@ class Model:
             world=_upright_to_image(world.reshape(NUM_OUTPUTS, 3)[:NUM_LANDMARKS], region.rotation),
             anchors=points[NUM_LANDMARKS : NUM_LANDMARKS + 2],
         )
+
+
+def load(
+    pose_model: Path | None = None,
+    box_model: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Load the detector; it runs on the processor whatever `device` says.
+
+    Raises:
+        ValueError: model files were given; this method brings its own.
+        MissingAssetError: the model files are not in the cache and could not be fetched.
+    """
+    if pose_model or box_model:
+        raise ValueError(f"detection/blazepose brings its own model files, but got {pose_model or box_model}")
+    return Model(threads=threads, progress=progress)
 
 
 def _upright_to_image(world: np.ndarray, rotation: float) -> np.ndarray:

@@ -22,6 +22,7 @@ from posewright.models.detection.windows import (
     is_same_region,
     search_windows,
 )
+from posewright.skeletons.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Schedule:
     """Least mean confidence of the keypoints of a newcomer."""
     min_confidence: float = 0.12
     """Least mean confidence of the keypoints of somebody followed."""
+    max_size_change: float = 1.6
+    """A region that grows or shrinks more than this from one frame to the next is no longer on the person."""
+    min_torso: float = 0.15
+    """Least length of a newcomer's torso, as a fraction of the diagonal of the pose's box: a table's foot has less."""
     max_people: int = 16
 
 
@@ -155,12 +160,17 @@ class PeopleFollower:
         found = []
         for followed, pose in zip(self._followed, poses, strict=True):
             least = self.schedule.min_birth_confidence if followed.misses else self.schedule.min_confidence
-            if pose is None or pose.confidence.mean() < least:
+            if pose is None or pose.confidence.mean() < least or self._is_off(followed, pose):
                 followed.misses += 1
             else:
                 found.append((followed, pose))
         for followed, pose in self._without_doubles(found):
             self._advance(followed, pose)
+
+    def _is_off(self, followed: _Followed, pose: PersonPose) -> bool:
+        """Tell whether the region of a pose has become so large or small that it is on something else."""
+        sizes = sorted((followed.region.size, self.detector.next_region(pose).size))
+        return sizes[1] > self.schedule.max_size_change * sizes[0]
 
     def _without_doubles(
         self, found: Sequence[tuple[_Followed, PersonPose]]
@@ -212,9 +222,11 @@ class PeopleFollower:
         pose = self.detector.estimate(image, [region])[0]
         if pose is None or pose.confidence.mean() < self.schedule.min_birth_confidence:
             return
+        missing = [f for f in self._followed if f.misses and _is_near(f.expected_region(), region)]
+        if not missing and torso_fraction(pose, self.detector.skeleton) < self.schedule.min_torso:
+            return
         if any(is_same_person(pose, f.pose, self.detector.skeleton) for f in present):
             return
-        missing = [f for f in self._followed if f.misses and _is_near(f.expected_region(), region)]
         if missing:
             self._advance(min(missing, key=lambda f: _distance(f.expected_region(), region)), pose)
         elif len(self._followed) < self.schedule.max_people:
@@ -248,6 +260,18 @@ def _window_around(followed: _Followed) -> Window:
     region = followed.expected_region()
     (x, y), half = region.center, 0.7 * region.size
     return x - half, y - half, x + half, y + half
+
+
+def torso_fraction(pose: PersonPose, skeleton: Skeleton) -> float:
+    """Return the distance from mid-shoulder to mid-hip over the diagonal of the box; 1 where it is not known."""
+    try:
+        corners = skeleton.indices("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    except LookupError:
+        return 1.0
+    points, box = pose.keypoints[corners], pose.box()
+    length = float(np.linalg.norm(points[:2].mean(0) - points[2:].mean(0)))
+    fraction = length / max(math.dist(box[:2], box[2:]), 1e-6)
+    return fraction if math.isfinite(fraction) else 1.0
 
 
 def _movement(before: PersonPose, after: PersonPose) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from posewright.metrics.keypoint_similarity import keypoint_similarity, keypoint_sigmas
+from posewright.metrics.keypoint_similarity import keypoint_sigmas, keypoint_similarity
 from posewright.models.tracking.appearance import appearance_distance
 from posewright.skeletons.skeleton import Skeleton
 
