@@ -102,6 +102,8 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         values: (N, ...).
         weights: (N, ...), not negative.
     """
+    if len(values) == 0:
+        return np.full(values.shape[1:], np.nan)
     weights = np.where(np.isfinite(values), weights, 0.0)
     order = np.argsort(np.where(weights > 0, values, np.inf), axis=0)
     total = np.cumsum(np.take_along_axis(weights, order, 0), 0)

@@ -78,6 +78,8 @@ def to_motion(
     """
     relative, confidence = _checked(relative, confidence, keypoints)
     fps = keypoints.fps
+    if relative.size == 0:
+        return _nobody(keypoints, camera)
     relative, history, known = _resized(relative, confidence, options)
     path = root_path(Keypoints3D(BODY_24, relative, confidence, fps), keypoints, camera, options.root)
     raw = relative + path.raw[:, :, None]
@@ -139,6 +141,26 @@ def fit_rig(motion: Motion, options: MotionOptions | None = None) -> Motion:
         person_ids=motion.person_ids,
         warnings=motion.warnings,
         history=(*motion.history, f"rig fitted to the positions of {motion.skeleton.name}", *fitted.history),
+    )
+
+
+def _nobody(keypoints: Keypoints2D, camera: Camera) -> Motion:
+    """Motion without people or without frames."""
+    shape = (keypoints.num_frames, keypoints.num_people, len(RIG_26))
+    return Motion(
+        RIG_26,
+        np.zeros((*shape, 3), np.float32),
+        np.zeros(shape, np.float32),
+        keypoints.fps,
+        joints_raw=np.zeros((*shape, 3), np.float32),
+        rotations_wxyz=np.zeros((*shape, 4), np.float32),
+        rest_offsets=np.zeros((*shape[1:], 3), np.float32),
+        contacts=np.zeros((*shape[:2], 2), bool),
+        keypoints=keypoints,
+        camera=camera,
+        person_ids=keypoints.person_ids,
+        warnings=("nobody is in the clip",),
+        history=keypoints.history,
     )
 
 

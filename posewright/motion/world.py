@@ -99,7 +99,7 @@ def estimate_world(
     frames = np.bincount(evidence.frame_person, minlength=P) if len(evidence.points) else np.zeros(P)
     enough = frames >= min(options.min_contact_frames, T)
     if enough.any():
-        height, scale = _common_floor(heights, frames, enough, known, options)
+        height, scale = _common_floor(heights, frames * _roaming(evidence, P), enough, known, options)
         return World(*_place(up, height, joints, scale), scale, True, ())
     height = _guess_floor(up, joints)
     warning = "feet out of view: floor guessed"
@@ -335,6 +335,18 @@ def _floor_terms(
     return H, g
 
 
+def _roaming(evidence: _Evidence, P: int) -> np.ndarray:
+    """How far each person's standing feet are spread (P,), metres, from 0.3 to 3.
+
+    Who walks about walks on the floor; who stays in one place may stand on a box.
+    """
+    spread = [
+        evidence.points[evidence.person == p].std(0) if (evidence.person == p).any() else 0.0
+        for p in range(P)
+    ]
+    return np.clip([np.linalg.norm(s) for s in spread], 0.3, 3.0)
+
+
 def _common_floor(
     heights: np.ndarray, frames: np.ndarray, enough: np.ndarray, known: np.ndarray, options: WorldOptions
 ) -> tuple[float, np.ndarray]:
@@ -350,7 +362,7 @@ def _common_floor(
     votes = np.where(usable, frames, 0) * np.where(known & usable, 1e6, 1.0)
     log = np.log(np.maximum(heights, 0.2))
     centre = float(weighted_median(log, votes))
-    near = usable & (np.abs(log - centre) < options.scale_limit)
+    near = usable & (np.abs(log - centre) <= options.scale_limit)
     weight = np.where(near, np.minimum(votes, np.where(known, 1e9, 100)), 0.0)
     common = float((weight * log).sum() / weight.sum())
     floor_variance = (options.floor_sigma / np.exp(common)) ** 2

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.motion.test_ik import moving_pose, rig
 
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import matrix_to_quat_wxyz, rotvec_to_matrix
 from posewright.motion.angles import joint_angles
 from posewright.skeletons.joint_sets import BODY_24, RIG_26
 from posewright.structures.motion import Motion
+from tests.motion.test_ik import moving_pose, rig
 
 
 def motion_of(local: torch.Tensor, root=(0.0, 0.0, 0.95)) -> Motion:
