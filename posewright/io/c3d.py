@@ -6,6 +6,9 @@ stored as float32 millimetres. Rotations, bones and confidence are not in the fi
 """
 
 import struct
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import ezc3d
@@ -13,14 +16,16 @@ import numpy as np
 
 from posewright.core.files import atomic_path
 from posewright.io.axes import to_z_up
+from posewright.io.npz import read_arrays
 from posewright.io.people import missing_confidence, named_skeleton, select_person, unique_names
 from posewright.io.user_files import expect, reading
 from posewright.structures.motion import Motion
 
 SUFFIXES = (".c3d",)
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-MODEL_OUTPUTS = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")
-"""Groups of points that are not positions (Vicon's model outputs)."""
+CHILD = Path(__file__).with_name("c3d_child.py")
+TIMEOUT = 300.0
+"""Seconds after which reading is given up."""
 
 
 def write(motion: Motion, path: str | Path, *, person: int | None = None) -> None:
@@ -56,13 +61,18 @@ def read(path: str | Path, *, up: str = "z") -> Motion:
     """
     with reading(path, "C3D") as path:
         _check_header(path)
-        c3d = ezc3d.c3d(str(path))
-        parameters = c3d["parameters"]["POINT"]
-        labels = _labels(parameters)
-        points = c3d["data"]["points"]
-        expect(points.shape[1] > 0 and points.shape[2] > 0, "the file holds no points")
-        labels += [f"unnamed{n}" for n in range(len(labels) + 1, points.shape[1] + 1)]
-        return _motion(c3d, labels[: points.shape[1]], _positions(c3d, up), path)
+        with tempfile.TemporaryDirectory(prefix="posewright-") as folder:
+            return _motion(read_arrays(_extract(path, Path(folder) / "points.npz")), up, path)
+
+
+def _extract(path: Path, target: Path) -> Path:
+    """Let a process of its own read the file: damaged ones can crash the library."""
+    words = [sys.executable, str(CHILD), str(path.resolve()), str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, errors="replace")
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    expect(done.returncode >= 0, f"the file is damaged: ezc3d crashed on it (signal {-done.returncode})")
+    expect(done.returncode == 0, f"ezc3d: {said[-1].strip()[:300] if said else done.returncode}")
+    return target
 
 
 def _check_header(path: Path) -> None:
@@ -90,47 +100,36 @@ def _scale(data: bytes, processor: bytes) -> float:
     return struct.unpack((">" if processor == b"\x56" else "<") + "f", data)[0]
 
 
-def _labels(parameters: dict) -> list[str]:
-    """LABELS, LABELS2, LABELS3...: one list holds at most 255."""
-    labels = [str(label) for label in parameters["LABELS"]["value"]]
-    extra = 2
-    while f"LABELS{extra}" in parameters:
-        labels += [str(label) for label in parameters[f"LABELS{extra}"]["value"]]
-        extra += 1
-    return labels
-
-
-def _positions(c3d: ezc3d.c3d, up: str) -> np.ndarray:
-    """(T, N, 3) metres, Z up; NaN where the residual is negative."""
-    point = c3d["parameters"]["POINT"]
-    units = [str(u).strip() for u in point["UNITS"]["value"]] if "UNITS" in point else []
-    unit = units[0] if units else "mm"
-    expect(unit in METRES, f"POINT:UNITS is {unit!r}, expected one of {', '.join(METRES)}")
-    points = np.moveaxis(c3d["data"]["points"][:3], 0, -1) * METRES[unit]
-    points[c3d["data"]["meta_points"]["residuals"][0] < 0] = np.nan
-    return to_z_up(points.swapaxes(0, 1), up)
-
-
-def _motion(c3d: ezc3d.c3d, labels: list[str], positions: np.ndarray, path: Path) -> Motion:
-    parameters = c3d["parameters"]["POINT"]
-    groups = [g for g in MODEL_OUTPUTS if g in parameters]
-    outputs = {str(label).strip() for g in groups for label in parameters[g]["value"]}
-    keep = [n for n, label in enumerate(labels) if label.strip() not in outputs]
+def _motion(a: dict[str, np.ndarray], up: str, path: Path) -> Motion:
+    """Put the positions among the points into our axes and units."""
+    count, frames = a["points"].shape[1:]
+    expect(count > 0 and frames > 0, "the file holds no points")
+    labels = [str(label) for label in a["labels"][:count]]
+    labels += [f"unnamed{n}" for n in range(len(labels) + 1, count + 1)]
+    keep = [n for n, label in enumerate(labels) if label not in set(a["outputs"].tolist())]
     expect(bool(keep), "all points are model outputs (angles, forces), none is a position")
-    people, joints = _split_people([labels[n].strip() for n in keep])
-    values = positions[:, keep].reshape(len(positions), len(people), -1, 3).astype(np.float32)
-    rate = float(parameters["RATE"]["value"][0])
-    dropped = len(labels) - len(keep)
+    people, joints = _split_people([labels[n] for n in keep])
+    values = _positions(a, up)[:, keep].reshape(frames, len(people), -1, 3).astype(np.float32)
+    rate, dropped = float(a["rate"]), count - len(keep)
     return Motion(
         skeleton=named_skeleton(joints, None, path.stem),
         joints=values,
         confidence=missing_confidence(values),
         fps=rate,
         person_ids=people,
-        start_time=c3d["header"]["points"]["first_frame"] / rate,
+        start_time=int(a["first_frame"]) / rate,
         source=path.name,
         history=(f"read from {path.name}" + (f", without {dropped} model outputs" if dropped else ""),),
     )
+
+
+def _positions(a: dict[str, np.ndarray], up: str) -> np.ndarray:
+    """(T, N, 3) metres, Z up; NaN where the residual is negative."""
+    unit = str(a["unit"][0]) if len(a["unit"]) else "mm"
+    expect(unit in METRES, f"POINT:UNITS is {unit!r}, expected one of {', '.join(METRES)}")
+    points = np.moveaxis(a["points"], 0, -1) * METRES[unit]
+    points[a["residuals"] < 0] = np.nan
+    return to_z_up(points.swapaxes(0, 1), up)
 
 
 def _split_people(labels: list[str]) -> tuple[tuple[int, ...], list[str]]:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import subprocess
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ BROKEN = (
     RuntimeError,
     StopIteration,
     struct.error,
+    subprocess.SubprocessError,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     zlib.error,
