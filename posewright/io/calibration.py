@@ -1,4 +1,4 @@
-"""Calibrations of camera rigs: Qualisys, OpenCV matrices as JSON, TOML of aniposelib and Pose2Sim."""
+"""Calibrations of camera rigs: Qualisys, OpenCV matrices as JSON, TOML of aniposelib and Pose2Sim.
 
 Convention: a rig of `Camera`s: OpenCV axes, `x_camera = R @ x_world + t`, metres, world Z up as the
 calibration has it; distortion k1 k2 p1 p2 k3. Pixels count from the centre of the top-left pixel in all
