@@ -29,7 +29,7 @@ TRUNK_AND_LEG_METRES = 1.60
 STATURE_METRES = 1.75
 """Standing height that belongs to that sum; keypoint noise is stated in parts of it."""
 
-RAW_FIGURES = 0.3
+RAW_FIGURES = 0.5
 """Share of the Daz figure's takes shown as recorded, so that narrow shoulders and a high thorax are known too."""
 ASSUMED_FOCAL = 0.785
 """Focal length taken where it is unknown, in picture diagonals: a field of view of 65 degrees (`geometry.cameras`)."""
@@ -62,6 +62,7 @@ class SyntheticConfig:
     graft_arm: float = 0.2
     graft_leg: float = 0.1
     perturb: float = 0.3
+    crouch: float = 0.2
     tilt_small: float = 0.15
     tilt_any: float = 0.08
     bone_spread: float = 0.05
@@ -148,6 +149,13 @@ def body_frame(bones: Tensor, left: tuple[str, str], up: str) -> Tensor:
     return roma.special_gramschmidt(torch.stack([x, bones[..., _M[up], :]], dim=-1))
 
 
+def _turned(bones: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
+    """Bones (B, T, n, 3) turned by angles (B, T) about unit axes (B, T, 3) (Rodrigues)."""
+    axis, c, s = axis[:, :, None].expand_as(bones), angle.cos()[..., None, None], angle.sin()[..., None, None]
+    along = (axis * bones).sum(-1, keepdim=True) * axis
+    return along + c * (bones - along) + s * torch.linalg.cross(axis, bones)
+
+
 def _pelvis_frame(bones: Tensor) -> Tensor:
     return body_frame(bones, ("left_hip", "right_hip"), "spine")
 
@@ -212,7 +220,7 @@ class SyntheticClips:
         bones = joints - joints[:, :, _PARENTS]
         trajectory = joints[:, :, 0] - joints[:, :, 0].mean(1, keepdim=True)
         bones = self._graft(bones)
-        bones = self._perturb(bones)
+        bones = self._crouch(self._perturb(bones))
         bones, size = self._resize(bones, self.keeps_proportions[pick])
         joints = self._assemble(bones, trajectory * size)
         joints = self._turn(joints)
@@ -284,6 +292,30 @@ class SyntheticClips:
             some[:, :, limb] = some[:, :, limb] @ rotations[:, i].transpose(-1, -2)
         out = bones.clone()
         out[rows] = self._flex(some)
+        return out
+
+    def _crouch(self, bones: Tensor) -> Tensor:
+        """Bend hips, knees and trunk together, slowly, in some clips: squats, sitting and low stances are rare."""
+        rows = (self._rand(len(bones)) < self.config.crouch).nonzero()[:, 0]
+        some = bones[rows]
+        B, T = some.shape[:2]
+        left = some[:, :, _M["left_hip"]] - some[:, :, _M["right_hip"]]
+        left = left / left.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        depth = (0.9 * self._rand(B, 1) + 0.4 * smooth_noise((B,), T, self.generator)).clamp(0, 1.6)
+        trunk = (0.8 * self._rand(B, 1) - 0.15) * (0.4 + depth)
+        some[:, :, _UPPER] = _turned(some[:, :, _UPPER], left, trunk)
+        for thigh, shin, toe in (_LEFT_LEG, _RIGHT_LEG):
+            own = depth * (1 + 0.25 * self._randn(B, 1)).clamp(0.3, 1.5)
+            bend = torch.arccos(
+                torch.cosine_similarity(some[:, :, thigh], some[:, :, shin], dim=-1).clamp(-1, 1)
+            )
+            knee = torch.minimum(1.3 * own, (2.5 - bend).clamp_min(0))
+            hip = own * (0.45 + 0.4 * self._rand(B, 1))
+            ankle = (hip - knee) * 0.8 * self._rand(B, 1)
+            for bone, angle in ((thigh, -hip), (shin, knee - hip), (toe, knee - hip + ankle)):
+                some[:, :, [bone]] = _turned(some[:, :, [bone]], left, angle)
+        out = bones.clone()
+        out[rows] = some
         return out
 
     def _flex(self, bones: Tensor) -> Tensor:
