@@ -122,8 +122,7 @@ def kalman(
         fps: frames per second.
         cutoff_hz: see the module.
         weights: (T, ...) or broadcastable from the left, such as confidences: a frame of weight w counts as w frames; 0
-            is
-            missing.
+            is missing.
         max_gap: gaps up to this many seconds are filled with the smoother's own estimate; longer ones stay NaN.
     """
     _check_rate(fps, cutoff_hz)
@@ -200,8 +199,7 @@ def resample(
         new_times: (N,) seconds.
         method: `linear` or `pchip`.
         max_gap: a new time between two measured frames is filled only where no frame between them is missing, or they
-            are
-            no more than `max_gap` seconds apart; else it is NaN, as it is outside the recording.
+            are no more than `max_gap` seconds apart; else it is NaN, as it is outside the recording.
     """
     values, times, new_times = (np.asarray(a, np.float64) for a in (values, times, new_times))
     if times.shape != (len(values),) or (np.diff(times) <= 0).any():

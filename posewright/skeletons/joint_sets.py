@@ -90,8 +90,8 @@ COCO_FEET_21 = _skeleton(
         ("right_heel", "right_ankle"),
     ],
 )
-"""COCO-17 with big toes and heels: what our default lifter reads; every detection set converts to it,"
-" with gaps."""
+"""COCO-17 with big toes and heels: what our default lifter reads; every detection set converts to it,
+with gaps."""
 
 MEDIAPIPE_33 = _skeleton(
     "mediapipe_33",
@@ -205,8 +205,8 @@ HALPE_26 = _chains(
     "*ankle *small_toe",
     "*ankle *heel",
 )
-"""Halpe full body (AlphaPose; RTMPose "body with feet"): COCO-17, head top, `thorax` (Halpe: neck),"
-" `pelvis` (Halpe: hip), feet."""
+"""Halpe full body (AlphaPose; RTMPose "body with feet"): COCO-17, head top, `thorax` (Halpe: neck),
+`pelvis` (Halpe: hip), feet."""
 
 BODY_25 = _chains(
     "body_25",
@@ -235,8 +235,8 @@ MPI_28 = _chains(
     "thorax *clavicle *shoulder *elbow *wrist *hand",
     "pelvis *hip *knee *ankle *foot *toe",
 )
-"""MPI-INF-3DHP, all joints (order of `mpii_get_joints.m`): its neck is our `thorax`, its head our"
-" `neck`, its head_top our `head`."""
+"""MPI-INF-3DHP, all joints (order of `mpii_get_joints.m`): its neck is our `thorax`, its head our
+`neck`, its head_top our `head`."""
 
 MPI_17 = _chains(
     "mpi_17",
@@ -279,8 +279,8 @@ SMPLX_55 = _chains(
     *(f"*wrist *{f}_mcp *{f}_pip *{f}_dip" for f in ("index", "middle", "pinky", "ring")),
     "*wrist *thumb_cmc *thumb_mcp *thumb_ip",
 )
-"""SMPL-X: 22 body joints as in `SMPL_24`, jaw, eyeballs, 15 joints of each hand (index, middle, pinky,"
-" ring, thumb)."""
+"""SMPL-X: 22 body joints as in `SMPL_24`, jaw, eyeballs, 15 joints of each hand (index, middle, pinky,
+ring, thumb)."""
 
 PANOPTIC_19 = _chains(
     "panoptic_19",
