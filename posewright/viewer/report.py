@@ -28,6 +28,8 @@ EMBED_LIMIT = 20_000_000
 """Bytes: exports that together are smaller travel inside the page; larger ones are linked beside it."""
 
 SCRIPTS = (
+    "elements.js",
+    "time_axis.js",
     "linear_algebra.js",
     "arrays.js",
     "clip.js",

@@ -89,7 +89,7 @@ class Report {
   }
 
   makeScene() {
-    const canvas = document.getElementById("view"), fallback = document.getElementById("view-fallback");
+    const canvas = document.getElementById("view");
     try {
       this.scene = new Scene(canvas, this.clip, this.palette, () => this.userMoved());
       this.scene.shown = this.shown;

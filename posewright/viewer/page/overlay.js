@@ -13,27 +13,13 @@ class Overlay {
 
   /** Draw the keypoints of the frame shown at `time`; `shown`: which people. */
   draw(time, shown) {
-    const context = this.fit();
+    const context = sizedContext(this.canvas, this.canvas.clientWidth, this.canvas.clientHeight);
     if (!this.visible || !this.clip.arrays.keypoints) return;
     const frame = Math.floor(this.clip.frameAt(time) + FRAME_SLACK);
     const box = this.pictureBox();
     shown.forEach((visible, p) => {
       if (visible) this.drawPerson(context, box, frame, p);
     });
-  }
-
-  /** Match the canvas to its size on screen and clear it. */
-  fit() {
-    const ratio = Math.min(window.devicePixelRatio || 1, 2);
-    const width = Math.round(this.canvas.clientWidth * ratio), height = Math.round(this.canvas.clientHeight * ratio);
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-    }
-    const context = this.canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    return context;
   }
 
   /** The picture inside its pane (it is fitted, not stretched). */

@@ -125,13 +125,10 @@ class Chart {
   }
 
   drawTimes(context, width, height) {
-    const { fps, startTime } = this.clip.data, last = (this.clip.frames - 1) / fps;
-    const step = niceStep(last / Math.max(1, this.width / 90), [1, 2, 5, 10, 15, 30, 60]);
-    context.textAlign = "center";
-    for (let time = Math.ceil(startTime / step - 1e-9) * step; time <= startTime + last + 1e-9; time += step) {
-      const x = this.x((time - startTime) * fps);
-      context.textAlign = x > width - 24 ? "right" : "center";
-      context.fillText(shortClock(time, step), x > width - 24 ? width - 2 : x, height - 6);
+    for (const { time, label } of timeTicks(this.clip, this.width)) {
+      const x = this.x(time * this.clip.data.fps), atEnd = x > width - 24;
+      context.textAlign = atEnd ? "right" : "center";
+      context.fillText(label, atEnd ? width - 2 : x, height - 6);
     }
   }
 

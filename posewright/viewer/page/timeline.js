@@ -84,20 +84,18 @@ class Timeline {
   }
 
   drawRuler(context, width, height) {
-    const { startTime, fps } = this.clip.data, last = (this.clip.frames - 1) / fps;
     context.font = this.palette.font;
     context.fillStyle = this.palette.faint;
     context.strokeStyle = this.palette.line;
     context.textBaseline = "middle";
-    const step = niceStep(last / Math.max(1, width / 90), [1, 2, 5, 10, 15, 30, 60]);
-    for (let time = Math.ceil(startTime / step - 1e-9) * step; time <= startTime + last + 1e-9; time += step) {
-      const x = this.part(time - startTime) * width;
+    for (const { time, label } of timeTicks(this.clip, width)) {
+      const x = this.part(time) * width;
       context.beginPath();
       context.moveTo(x + 0.5, RULER - 4);
       context.lineTo(x + 0.5, height);
       context.stroke();
       context.textAlign = x < 16 ? "left" : x > width - 16 ? "right" : "center";
-      context.fillText(shortClock(time, step), x, 8);
+      context.fillText(label, x, 8);
     }
   }
 
@@ -171,44 +169,4 @@ function swatch() {
   for (const [name, value] of Object.entries({ cx: 8, cy: 8, r: 5.5, "stroke-width": 2 })) disc.setAttribute(name, value);
   svg.append(disc);
   return svg;
-}
-
-/** Smallest of the steps (times a power of ten below one) that is at least `least`. */
-function niceStep(least, steps) {
-  for (const step of [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...steps]) if (step >= least) return step;
-  return Math.ceil(least / 60) * 60;
-}
-
-/** Seconds as m:ss.cc. */
-function clockText(seconds) {
-  const hundredths = Math.round(Math.max(0, seconds) * 100);
-  const rest = ((hundredths % 6000) / 100).toFixed(2).padStart(5, "0");
-  return `${Math.floor(hundredths / 6000)}:${rest}`;
-}
-
-function shortClock(seconds, step) {
-  const text = clockText(seconds + 1e-6);
-  return step >= 1 ? text.slice(0, -3) : step >= 0.1 ? text.slice(0, -1) : text;
-}
-
-function personCss(palette, p) {
-  return palette.css[p % palette.css.length];
-}
-
-/** 2D context of a canvas made to fit `width` x `height` CSS pixels, cleared. */
-function sizedContext(canvas, width, height) {
-  const ratio = Math.min(window.devicePixelRatio || 1, 2);
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  return context;
-}
-
-/** An HTML element with attributes; text always goes in as text. */
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
 }
