@@ -50,6 +50,9 @@ def _processor() -> str:
 
 def _commit() -> str:
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=BENCHMARKS, capture_output=True, text=True
+        ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+        cwd=BENCHMARKS,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip() or "unknown"

@@ -6,8 +6,8 @@ Clips (H.264, 30 frames/s, same number of pixels as 1280x720), made from the rec
   one person   multiview/pose2sim_single/cam04.mp4 at every second frame, 720x1280, played forth and back
   two people   the demo clip, 1280x720
 `--long` adds ten minutes of the first clip, to show that memory does not grow with length.
-Writes results/speed.csv: frames per second end to end (frames / wall seconds), peak memory, and seconds per stage of the
-median run.
+Writes results/speed.csv: frames per second end to end (frames / wall seconds), peak memory, and seconds per stage
+of the median run.
 """
 
 import argparse
@@ -62,14 +62,20 @@ def main() -> None:
 def one_person_clip(path: Path, seconds: float) -> Path:
     """Every second frame of cam04 (60 frames/s), 720x1280, forth and back until `seconds` are full."""
     source = open_clip(DATA / "media/multiview/pose2sim_single/cam04.mp4")
-    frames = [cv2.resize(f.image, (720, 1280), interpolation=cv2.INTER_AREA) for f in source if f.index % 2 == 0]
+    frames = [
+        cv2.resize(f.image, (720, 1280), interpolation=cv2.INTER_AREA) for f in source if f.index % 2 == 0
+    ]
     there_and_back = frames + frames[-2:0:-1]
-    return write_clip(path, (there_and_back[i % len(there_and_back)] for i in range(round(seconds * 30))), (720, 1280))
+    return write_clip(
+        path, (there_and_back[i % len(there_and_back)] for i in range(round(seconds * 30))), (720, 1280)
+    )
 
 
 def two_people_clip(path: Path) -> Path:
     """The demo clip at 1280x720."""
-    frames = (cv2.resize(f.image, (1280, 720), interpolation=cv2.INTER_AREA) for f in open_clip(obtain_demo_clip()))
+    frames = (
+        cv2.resize(f.image, (1280, 720), interpolation=cv2.INTER_AREA) for f in open_clip(obtain_demo_clip())
+    )
     return write_clip(path, frames, (1280, 720))
 
 
@@ -135,10 +141,20 @@ def time_command(name: str, command: list[str], runs: int) -> dict:
 
 def import_time() -> dict:
     """Median time of `import posewright`, and whether it brings torch."""
-    code = "import time; t = time.perf_counter(); import posewright, sys; print(time.perf_counter() - t, 'torch' in sys.modules)"
-    out = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() for _ in range(11)]
+    code = (
+        "import time; t = time.perf_counter(); import posewright, sys; "
+        "print(time.perf_counter() - t, 'torch' in sys.modules)"
+    )
+    out = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+        for _ in range(11)
+    ]
     assert not any(torch == "True" for _, torch in out)
-    return {"what": "import posewright", "seconds": round(statistics.median(float(t) for t, _ in out), 4), "runs": 11}
+    return {
+        "what": "import posewright",
+        "seconds": round(statistics.median(float(t) for t, _ in out), 4),
+        "runs": 11,
+    }
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def main() -> int:
     """Print what is broken; 1 if anything is."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
     problems = [f"{page.relative_to(ROOT)}: {link}" for page in pages for link in broken_links(page)]
-    sys.stdout.write("".join(f"broken link: {p}\n" for p in problems) or f"{len(pages)} pages, all links lead somewhere\n")
+    sys.stdout.write(
+        "".join(f"broken link: {p}\n" for p in problems) or f"{len(pages)} pages, all links lead somewhere\n"
+    )
     return 1 if problems else 0
 
 

@@ -1,6 +1,6 @@
 """Lift 2D keypoints to 3D: what `pw.lift` takes and gives.
 
-    python examples/02_lift_keypoints.py
+python examples/02_lift_keypoints.py
 """
 
 import numpy as np
@@ -25,4 +25,6 @@ pelvis = lifted.positions[:, lifted.skeleton.index("pelvis")]
 wrist = lifted.positions[:, lifted.skeleton.index("left_wrist")]
 print(f"joints: {lifted.positions.shape}, metres, camera axes (x right, y down, z forward)")
 print(f"the pelvis goes from {np.round(pelvis[0], 2)} to {np.round(pelvis[-1], 2)}")
-print(f"the unseen wrist is guessed: {np.isfinite(wrist).all()}, confidence {lifted.confidence[12].min():.2f}")
+print(
+    f"the unseen wrist is guessed: {np.isfinite(wrist).all()}, confidence {lifted.confidence[12].min():.2f}"
+)

@@ -1,6 +1,6 @@
 """Joint angles in OpenSim's coordinates, and a MOT file of them.
 
-    python examples/03_joint_angles.py [motion.npz]
+python examples/03_joint_angles.py [motion.npz]
 """
 
 import sys

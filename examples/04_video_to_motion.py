@@ -1,6 +1,6 @@
 """The whole way in Python, stage by stage, on a clip of yours or on the demo clip.
 
-    python examples/04_video_to_motion.py [clip.mp4] [out.glb]
+python examples/04_video_to_motion.py [clip.mp4] [out.glb]
 """
 
 import sys

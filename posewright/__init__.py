@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "estimate": "posewright.pipelines.video_to_motion",
+    "estimate_multiview": "posewright.pipelines.multiview_to_motion",
     "RunOptions": "posewright.pipelines.video_to_motion",
     "lift": "posewright.pipelines.lift",
     "save": "posewright.io.formats",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from posewright.io.keypoints import read_keypoints
     from posewright.models import create, list_models, load_official
     from posewright.pipelines.lift import lift
+    from posewright.pipelines.multiview_to_motion import estimate_multiview
     from posewright.pipelines.video_to_motion import RunOptions, estimate
     from posewright.structures.cameras import Camera, CameraRig
     from posewright.structures.keypoints import Keypoints2D, Keypoints3D

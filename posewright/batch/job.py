@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +20,10 @@ from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
 from posewright.io import formats as motion_files
 from posewright.io import keypoints_npz
+from posewright.io.calibration import load_rig
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
+from posewright.pipelines.multiview_to_motion import estimate_multiview
 from posewright.pipelines.video_to_motion import (
     RunOptions,
     find_people,
@@ -125,8 +127,7 @@ def run_clip(
     began = time.perf_counter()
     options = options or RunOptions()
     report = _Stopwatch(on_progress)
-    for suffix in formats:
-        motion_files.format_of(f"clip.{suffix}")
+    _check_formats(formats)
     folder = Path(out) if out is not None else Path(f"{_stem(source)}_motion")
     is_keypoints = is_keypoints_source(source)
     clip = None if is_keypoints else open_clip(source, options.start, options.end, options.fps)
@@ -152,6 +153,60 @@ def run_clip(
             {**result.summary(), "fingerprint": fingerprint(source, options, everything=True)},
         )
     return result
+
+
+def run_multiview(
+    sources: Sequence[str | Path],
+    calibration: str | Path,
+    out: str | Path,
+    options: RunOptions | None = None,
+    *,
+    formats: tuple[str, ...] = DEFAULT_FORMATS,
+    on_progress: Report | None = None,
+) -> RunResult:
+    """Turn the clips of several calibrated cameras into a folder of motion files and a report page.
+
+    Args:
+        sources: a clip or 2D keypoints per camera, in the order of the calibration.
+        calibration: see `io.calibration.load_rig`.
+        out: folder to write.
+        options: see `RunOptions` and `pipelines.multiview_to_motion`.
+        formats: suffixes to write beside `motion.npz`.
+        on_progress: called with (stage, done, total).
+
+    Raises:
+        InputError: a source or the calibration cannot be used; nobody was seen by two cameras.
+    """
+    began = time.perf_counter()
+    report = _Stopwatch(on_progress)
+    _check_formats(formats)
+    rig = load_rig(calibration)
+    folder = Path(out)
+    with _locked(folder):
+        (folder / SUMMARY).unlink(missing_ok=True)
+        motion = estimate_multiview(sources, rig, options, report)
+        motion = replace(motion, source=", ".join(_name(s) for s in sources))
+        files = _write_motion(motion, folder, "motion", formats, report)
+        page, _ = _write_pages(motion, None, folder, files, overlay=False, report_page=True, report=report)
+        seconds = time.perf_counter() - began
+        result = RunResult(
+            motion.source,
+            folder,
+            motion,
+            (*files, page),
+            page,
+            motion.warnings,
+            seconds,
+            report.stage_seconds(),
+        )
+        _write_json(folder / SUMMARY, result.summary())
+    return result
+
+
+def _check_formats(formats: tuple[str, ...]) -> None:
+    """Refuse an unknown format before any work is done."""
+    for suffix in formats:
+        motion_files.format_of(f"clip.{suffix}")
 
 
 class _Stopwatch:

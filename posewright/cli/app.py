@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from posewright import __version__
-from posewright.cli import batch, convert, demo, doctor, models, run, view
+from posewright.cli import batch, convert, demo, doctor, models, multiview, run, view
 
 app = typer.Typer(
     name="posewright",
@@ -36,6 +36,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
+app.command("multiview")(multiview.multiview)
 app.command("convert")(convert.convert)
 app.command("view")(view.view)
 app.command("batch")(batch.batch)

@@ -29,15 +29,17 @@ def batch(
     from posewright.batch.job import RunOptions
     from posewright.batch.many import run_many
     from posewright.cli.console import progress
-    from posewright.cli.run import _people
+    from posewright.cli.run import number_of_people
 
-    chosen = RunOptions(people=_people(people), mode=mode.value, subject_height=subject_height, fov=fov)
+    chosen = RunOptions(
+        people=number_of_people(people), mode=mode.value, subject_height=subject_height, fov=fov
+    )
     with progress(quiet=json) as report:
         outcomes = run_many(
             sources,
             out,
             chosen,
-            formats=tuple(f.strip().lstrip(".") for f in formats.split(",") if f.strip()),
+            formats=o.suffixes(formats),
             overlay=not no_overlay,
             report_page=not no_report,
             on_progress=report,

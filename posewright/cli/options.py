@@ -148,3 +148,8 @@ Device = Annotated[
 ]
 
 DEFAULT_FORMATS = "bvh,glb,trc,c3d,mot,csv,json"
+
+
+def suffixes(text: str) -> tuple[str, ...]:
+    """`"bvh, .glb"` to `("bvh", "glb")`."""
+    return tuple(f.strip().lstrip(".") for f in text.split(",") if f.strip())

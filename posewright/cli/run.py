@@ -48,7 +48,7 @@ def run(
         end=end,
         fps=fps,
         image_size=image_size,
-        people=_people(people),
+        people=number_of_people(people),
         person_order=person_order.value,
         mode=mode.value,
         detector=detector,
@@ -67,7 +67,7 @@ def run(
             source,
             out,
             chosen,
-            formats=tuple(f.strip().lstrip(".") for f in formats.split(",") if f.strip()),
+            formats=o.suffixes(formats),
             overlay=not no_overlay,
             report_page=not no_report,
             fresh=fresh,
@@ -76,7 +76,7 @@ def run(
     show(result, as_json=json)
 
 
-def _people(text: str) -> int | None:
+def number_of_people(text: str) -> int | None:
     """`all` to None, a number to itself."""
     if text == "all":
         return None

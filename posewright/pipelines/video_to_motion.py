@@ -151,6 +151,8 @@ def load_detector(options: RunOptions):
         for name, path in (("pose_model", options.detector_model), ("box_model", options.detector_boxes))
         if path is not None
     }
+    if not hasattr(method, "load"):
+        return method.Model()
     return method.load(device=options.device, **files)
 
 

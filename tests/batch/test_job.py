@@ -44,7 +44,11 @@ def test_every_file_is_written_and_can_be_read(keypoints_file, tmp_path):
     out = tmp_path / "out"
     result = run_clip(keypoints_file, out)
     names = {f.name for f in result.files}
-    assert names == {"motion.npz", *(f"walk.{s}" for s in ("bvh", "glb", "trc", "c3d", "mot", "csv", "json")), "report.html"}
+    assert names == {
+        "motion.npz",
+        *(f"walk.{s}" for s in ("bvh", "glb", "trc", "c3d", "mot", "csv", "json")),
+        "report.html",
+    }
     assert {p.name for p in out.iterdir()} == names | {"summary.json"}
     assert result.num_people == 1
     assert result.num_frames == 60
@@ -106,7 +110,9 @@ def test_person_in_three_frames_only(tmp_path):
     hidden[20:23] = False
     positions, confidence = keypoints.positions.copy(), keypoints.confidence.copy()
     positions[hidden], confidence[hidden] = np.nan, 0
-    keypoints_npz.write(replace(keypoints, positions=positions, confidence=confidence), tmp_path / "three.npz")
+    keypoints_npz.write(
+        replace(keypoints, positions=positions, confidence=confidence), tmp_path / "three.npz"
+    )
     motion = run_clip(tmp_path / "three.npz", tmp_path / "out").motion
     assert np.isfinite(motion.joints[20:23]).all()
     assert np.isnan(motion.joints[:5]).all()
@@ -125,7 +131,9 @@ def test_nan_keypoints_are_gaps(tmp_path):
 
 def test_only_nan_is_nobody(tmp_path):
     keypoints = walking_keypoints()
-    empty = replace(keypoints, positions=np.full_like(keypoints.positions, np.nan), confidence=keypoints.confidence * 0)
+    empty = replace(
+        keypoints, positions=np.full_like(keypoints.positions, np.nan), confidence=keypoints.confidence * 0
+    )
     keypoints_npz.write(empty, tmp_path / "nobody.npz")
     with pytest.raises(InputError, match="nobody"):
         run_clip(tmp_path / "nobody.npz", tmp_path / "out")
@@ -137,7 +145,9 @@ def test_hostile_npz_is_refused_and_not_run(tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'sprung'}",)
 
-    np.savez(tmp_path / "trap.npz", positions=np.array([Trap()], dtype=object), format="posewright keypoints 1")
+    np.savez(
+        tmp_path / "trap.npz", positions=np.array([Trap()], dtype=object), format="posewright keypoints 1"
+    )
     with pytest.raises(InputError):
         run_clip(tmp_path / "trap.npz", tmp_path / "out")
     assert not (tmp_path / "sprung").exists()
@@ -185,7 +195,9 @@ def test_two_runs_into_one_folder(clip, tmp_path, monkeypatch):
 
     monkeypatch.setattr(job, "find_people", slow)
     out = tmp_path / "out"
-    first = threading.Thread(target=run_clip, args=(clip, out), kwargs={"formats": (), "overlay": False, "report_page": False})
+    first = threading.Thread(
+        target=run_clip, args=(clip, out), kwargs={"formats": (), "overlay": False, "report_page": False}
+    )
     first.start()
     assert inside.wait(20)
     try:
@@ -218,7 +230,15 @@ def test_unknown_format_is_refused_before_any_work(keypoints_file, tmp_path):
 
 def test_interrupt_leaves_no_half_written_file_and_the_next_run_works(keypoints_file, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from posewright.cli import main; main()", "run", str(keypoints_file), "-o", str(out)]
+    command = [
+        sys.executable,
+        "-c",
+        "from posewright.cli import main; main()",
+        "run",
+        str(keypoints_file),
+        "-o",
+        str(out),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     give_up = time.monotonic() + 60
     while not (out / "motion.npz").exists() and time.monotonic() < give_up:

@@ -61,7 +61,9 @@ def test_version(capsys):
 
 
 def test_run_prints_json(walk_file, tmp_path, capsys):
-    status = run_command_line(["run", str(walk_file), "-o", str(tmp_path / "out"), "--json", "--no-report", "--formats", "bvh"])
+    status = run_command_line(
+        ["run", str(walk_file), "-o", str(tmp_path / "out"), "--json", "--no-report", "--formats", "bvh"]
+    )
     assert status == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["people"] == 1
@@ -139,7 +141,10 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_full_disk_is_one_line():
-    assert explain(OSError(28, "No space left on device", "out/clip.bvh")) == "out/clip.bvh: No space left on device"
+    assert (
+        explain(OSError(28, "No space left on device", "out/clip.bvh"))
+        == "out/clip.bvh: No space left on device"
+    )
 
 
 def test_the_unforeseen_says_how_to_see_more():
@@ -148,7 +153,12 @@ def test_the_unforeseen_says_how_to_see_more():
 
 def test_convert_and_view(walk_file, tmp_path, capsys):
     out = tmp_path / "out"
-    assert run_command_line(["run", str(walk_file), "-o", str(out), "--json", "--no-report", "--formats", "bvh,trc"]) == 0
+    assert (
+        run_command_line(
+            ["run", str(walk_file), "-o", str(out), "--json", "--no-report", "--formats", "bvh,trc"]
+        )
+        == 0
+    )
     assert run_command_line(["convert", str(out / "walk.bvh"), str(tmp_path / "walk.glb")]) == 0
     assert (tmp_path / "walk.glb").read_bytes()[:4] == b"glTF"
     assert run_command_line(["convert", str(out / "walk.trc"), str(tmp_path / "again.bvh")]) == 1
@@ -164,16 +174,27 @@ def test_batch_goes_on_after_a_failure_and_skips_what_is_done(walk_file, tmp_pat
 
     clips = tmp_path / "clips"
     clips.mkdir()
-    from tests.batch.test_job import walking_keypoints as found
-    from posewright.io.video import write_video
     import numpy as np
+
+    from posewright.io.video import write_video
+    from tests.batch.test_job import walking_keypoints as found
 
     with write_video(clips / "good.mp4", (320, 180), 30) as write:
         for _ in range(10):
             write(np.zeros((180, 320, 3), np.uint8))
     (clips / "bad.mp4").write_text("no video")
     monkeypatch.setattr(job, "find_people", lambda *a, **k: (found(seconds=10 / 30), ()))
-    arguments = ["batch", str(clips), "-o", str(tmp_path / "out"), "--formats", "bvh", "--no-report", "--no-overlay", "--json"]
+    arguments = [
+        "batch",
+        str(clips),
+        "-o",
+        str(tmp_path / "out"),
+        "--formats",
+        "bvh",
+        "--no-report",
+        "--no-overlay",
+        "--json",
+    ]
     assert run_command_line(arguments) == 1
     first = {x["source"].split("/")[-1]: x["state"] for x in json.loads(capsys.readouterr().out)}
     assert first == {"bad.mp4": "failed", "good.mp4": "done"}
