@@ -1,8 +1,8 @@
 """Follow everybody's region from frame to frame, and search the picture for newcomers a little at a time.
 
 A search of every window costs as much as several poses, so it is spread: one window per `search_interval` frames in
-turn, or every frame while nobody is followed. Somebody lost is looked for in every frame for a while, where he should be
-by now. A find counts only when the landmark model confirms it and it is nobody who is followed already.
+turn, or every frame while nobody is followed. Somebody lost is looked for in every frame for a while, where he should
+be by now. A find counts only when the landmark model confirms it and it is nobody who is followed already.
 
 Regions are made from a detector's two anchors, smoothed by a One-Euro filter (Casiez, Roussel, Vogel, CHI 2012) with
 MediaPipe's constants: a still person's region then stands still, and so do his landmarks.
