@@ -9,6 +9,7 @@ same command is given again.
 """
 
 import argparse
+import json
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def loss_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return loss(model(keypoints, batch["focal_known"]), batch["joints"])
 
 
-def report(views: list, model: nn.Module, progress: Progress) -> dict:
+def report(views: list, out: Path, model: nn.Module, progress: Progress) -> dict:
     """Score the averaged model on some views of `val`."""
     assert isinstance(model, Model)
 
@@ -56,18 +57,27 @@ def report(views: list, model: nn.Module, progress: Progress) -> dict:
         return lift_points(keypoints, camera, model=model)[0][:, 0]
 
     scores = evaluate_lifter(predict, views, COCO_FEET_21, Corruption())["all"]
-    row = {"step": progress.step, "seconds": progress.seconds, "loss": progress.loss, **scores}
+    parameters = sum(p.numel() for p in model.parameters())
+    row = {
+        "parameters": parameters,
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "loss": progress.loss,
+        **scores,
+    }
     print(
         f"{progress.seconds:6.0f} s  step {progress.step}  loss {progress.loss:.4f}  "
         f"val MPJPE {scores['mpjpe_mm']:.1f}  PA-MPJPE {scores['pa_mpjpe_mm']:.1f} mm",
         flush=True,
     )
+    (out / "history.json").write_text(json.dumps([*progress.history, row], indent=1))
     return row
 
 
 def run(team: Team, arguments: argparse.Namespace, config: Config) -> None:
     """Train as one member of the team; member 0 writes the weights."""
     torch.manual_seed(arguments.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     clips = SyntheticClips(load_mocap("train"), seed=arguments.seed)
     views = filmed(load_mocap("val"))[::8] if team.rank == 0 else []
     muon = None if arguments.adamw else 0.02
@@ -78,7 +88,7 @@ def run(team: Team, arguments: argparse.Namespace, config: Config) -> None:
         loss_of,
         options,
         checkpoint=arguments.out / "checkpoint.pt",
-        report=partial(report, views),
+        report=partial(report, views, arguments.out),
         team=team,
     )
     if team.rank == 0:

@@ -71,14 +71,19 @@ def test_law_without_errors_rays_are_the_joints_seen(clips):
     camera = film._place(points, image, focal)
     assert camera[..., 2].min() >= 0.6 - 1e-5
     distances = (points[:, :, 1:] - points[:, :, :1]).norm(dim=-1)
-    torch.testing.assert_close((camera[:, :, 1:] - camera[:, :, :1]).norm(dim=-1), distances, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        (camera[:, :, 1:] - camera[:, :, :1]).norm(dim=-1), distances, atol=1e-4, rtol=0
+    )
 
 
 def test_convention_people_stand_upright_in_the_picture():
     film = SyntheticClips(_sequences(), STILL, seed=3)
     joints = film.batch(64, 2)["joints"][:, 0]
     assert (joints[:, BODY_26.index("head"), 1] < 0).all(), "y points down"
-    foot = joints[:, BODY_26.indices("left_toe", "right_toe")] - joints[:, BODY_26.indices("left_heel", "right_heel")]
+    foot = (
+        joints[:, BODY_26.indices("left_toe", "right_toe")]
+        - joints[:, BODY_26.indices("left_heel", "right_heel")]
+    )
     leftwards = joints[:, BODY_26.index("left_hip"), 0] - joints[:, BODY_26.index("right_hip"), 0]
     facing = foot[..., 2].mean(1) < -0.15
     assert facing.any()
@@ -90,7 +95,12 @@ def test_mirrored_bodies_stay_human(clips):
     J = BODY_26.index
     left = points[:, J("left_hip")] - points[:, J("right_hip")]
     up = points[:, J("thorax")] - points[:, J("pelvis")]
-    toes = points[:, J("left_toe")] - points[:, J("left_heel")] + points[:, J("right_toe")] - points[:, J("right_heel")]
+    toes = (
+        points[:, J("left_toe")]
+        - points[:, J("left_heel")]
+        + points[:, J("right_toe")]
+        - points[:, J("right_heel")]
+    )
     assert ((torch.linalg.cross(left, up) * toes).sum(-1) > 0).float().mean() > 0.95
 
 

@@ -34,14 +34,19 @@ def _take(points, skeleton):
 
 def test_a_walking_figure_is_lifted():
     joints, pixels = _scene()
-    result = lift(_take(pixels, COCO_FEET_21), None, "coco_feet_21", SIZE, 50.0, focal=FOCAL, output="body_24")
+    result = lift(
+        _take(pixels, COCO_FEET_21), None, "coco_feet_21", SIZE, 50.0, focal=FOCAL, output="body_24"
+    )
     assert result.skeleton == BODY_24
     assert result.positions.shape == (150, 24, 3)
     assert result.positions.dtype == np.float32
     truth = _take(joints, BODY_24)
-    limbs = BODY_24.indices(*(f"{s}_{j}" for s in ("left", "right") for j in ("hip", "knee", "ankle", "shoulder", "elbow")))
+    names = ("hip", "knee", "ankle", "shoulder", "elbow")
+    limbs = BODY_24.indices(*(f"{s}_{j}" for s in ("left", "right") for j in names))
     assert pa_mpjpe(result.positions[:, limbs], truth[:, limbs]).mean() < 60
-    root = np.linalg.norm(result.positions[:, 0] - truth[:, 0], axis=-1) / np.linalg.norm(truth[:, 0], axis=-1)
+    root = np.linalg.norm(result.positions[:, 0] - truth[:, 0], axis=-1) / np.linalg.norm(
+        truth[:, 0], axis=-1
+    )
     assert np.median(root) < 0.12, "the root stands where the body's typical size puts it"
 
 
@@ -175,7 +180,12 @@ def test_trunk_points_of_detectors_are_not_taken_for_the_spine():
 
 @pytest.mark.parametrize(
     ("keypoints", "confidence"),
-    [(np.zeros((4, 16, 2)), None), (np.zeros((4, 17, 3)), None), (np.zeros((0, 17, 2)), None), (np.zeros((4, 17, 2)), np.ones((3, 17)))],
+    [
+        (np.zeros((4, 16, 2)), None),
+        (np.zeros((4, 17, 3)), None),
+        (np.zeros((0, 17, 2)), None),
+        (np.zeros((4, 17, 2)), np.ones((3, 17))),
+    ],
 )
 def test_wrong_shapes_say_what_was_expected(keypoints, confidence):
     with pytest.raises(ValueError, match="expected"):

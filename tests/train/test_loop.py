@@ -58,7 +58,8 @@ def test_a_stopped_run_continues(tmp_path):
 def test_law_learning_rate_rises_holds_and_falls():
     options = TrainingOptions(minutes=1, warmup_steps=10, hold=0.5)
     factors = [
-        learning_rate_factor(Progress(step=s, seconds=t), options) for s, t in ((0, 0), (9, 1), (99, 29), (500, 59.9))
+        learning_rate_factor(Progress(step=s, seconds=t), options)
+        for s, t in ((0, 0), (9, 1), (99, 29), (500, 59.9))
     ]
     np.testing.assert_allclose(factors[:3], [0.1, 1.0, 1.0])
     assert 0 < factors[3] < 0.05
