@@ -84,7 +84,7 @@ class NeighbourConvolution(nn.Module):
 
     def similar(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N N"]:
         """Return the normalised graph of the most similar nodes."""
-        similarity = x @ x.mT
+        similarity = x @ x.transpose(-1, -2)
         least = similarity.topk(min(self.neighbours, x.shape[-2]), dim=-1).values[..., -1:]
         return _normalised((similarity >= least).to(x.dtype))
 

@@ -76,7 +76,7 @@ class ModulatedGraphConvolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N D"]:
         adjacency = self.adjacency + self.learned_adjacency
-        adjacency = (adjacency + adjacency.mT) / 2
+        adjacency = (adjacency + adjacency.transpose(-1, -2)) / 2
         own = self.modulation * (x @ self.weight[0])
         others = self.modulation * (x @ self.weight[1])
         return adjacency.diagonal()[:, None] * own + (adjacency * (1 - self.itself)) @ others + self.bias
@@ -121,7 +121,9 @@ class AdaptiveGraphConvolution(nn.Module):
         adjacency = self.adjacency + self.learned_adjacency
         total = None
         for i, (query, key, value) in enumerate(zip(self.query, self.key, self.value, strict=True)):
-            scores = query(x).flatten(1, 2).mT @ key(x).flatten(1, 2) / (self.inner * x.shape[2])
+            scores = (
+                query(x).flatten(1, 2).transpose(-1, -2) @ key(x).flatten(1, 2) / (self.inner * x.shape[2])
+            )
             mixed = value((x.flatten(1, 2) @ (scores.softmax(-2) + adjacency[i])).view(x.shape))
             total = mixed if total is None else total + mixed
         return torch.relu(self.dropout(self.norm(total)) + self.shortcut(x))

@@ -355,6 +355,8 @@ OFFICIAL_KEYS: KeyTable = (
 )
 POINTWISE = (r"^encoder\d", r"^shared_layers_spatial\.", r"^fcn", r"\.w_1\.")
 """Official convolutions of width one."""
+DEAD = (r"\.unused_norm\.",)
+"""Our parameters that change nothing; they are kept because every published checkpoint has them."""
 
 
 def load_official(

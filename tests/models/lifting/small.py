@@ -1,0 +1,56 @@
+"""Every lifter of the zoo at a size that runs in milliseconds, and the shape of its keypoints."""
+
+from posewright.models.lifting import (
+    gla_gcn,
+    hot,
+    ktpformer,
+    mhformer,
+    mixste,
+    motionagformer,
+    motionbert,
+    mpm,
+    semgcn,
+    simple_baseline,
+    videopose3d,
+)
+
+_HOT = {"frames": 9, "token_num": 4, "layer_index": 1, "dim": 16, "depth": 3, "hidden": 32, "dim_rep": 24}
+SMALL = {
+    "lifting/simple_baseline": (simple_baseline.Config(32, 2), (4, 3, 16, 2)),
+    "lifting/semgcn": (semgcn.Config(16, 2), (4, 3, 16, 2)),
+    "lifting/semgcn:nonlocal": (semgcn.Config(16, 2, semgcn.GROUPS), (4, 3, 16, 2)),
+    "lifting/videopose3d": (videopose3d.Config(filter_widths=(3, 3), channels=16), (4, 12, 17, 2)),
+    "lifting/videopose3d:causal": (
+        videopose3d.Config(filter_widths=(3, 3), channels=16, causal=True),
+        (4, 12, 17, 2),
+    ),
+    "lifting/mixste": (mixste.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
+    "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
+    "lifting/motionbert": (
+        motionbert.Config(dim_feat=16, dim_rep=24, depth=2, num_heads=4, maxlen=9),
+        (4, 7, 17, 3),
+    ),
+    "lifting/motionagformer": (
+        motionagformer.Config(n_layers=2, dim_feat=16, dim_rep=24, num_heads=4, n_frames=9),
+        (4, 9, 17, 3),
+    ),
+    "lifting/mhformer": (mhformer.Config(16, 32, 9), (4, 9, 17, 2)),
+    "lifting/mhformer:long": (mhformer.Config(16, 32, 36), (4, 36, 17, 2)),
+    "lifting/gla_gcn": (gla_gcn.Config(filter_widths=(3, 3), channels=16), (4, 9, 17, 2)),
+    "lifting/gla_gcn:individual": (
+        gla_gcn.Config("humaneva15", (3, 3), 16, head="individual"),
+        (4, 9, 15, 2),
+    ),
+    "lifting/mpm": (mpm.Config(2, 16, 32, 9, (3, 3)), (4, 9, 17, 2)),
+    **{
+        f"lifting/hot:{host}{'' if recover else '_tpc'}": (
+            hot.Config(
+                **(_HOT | {"host": host, "recover": recover, "num_heads": 8 if host == "mhformer" else 4})
+            ),
+            (4, 9, 17, 3 if "motion" in host else 2),
+        )
+        for host in hot.HOSTS
+        for recover in (True, False)
+    },
+}
+"""`method` or `method:what is special` -> (config, shape of the keypoints)."""
