@@ -43,7 +43,7 @@ class Overlay {
   drawPerson(context, box, frame, p) {
     const points = this.keypoints(box, frame, p);
     const colour = this.palette.css[p % this.palette.css.length];
-    const size = clamp(this.canvas.clientHeight / 240, 1.4, 3);
+    const size = clamp(extent(points) / 90, 1.2, 3);
     context.lineCap = "round";
     for (const [width, style] of [[size + 2, "rgb(0 0 0 / 55%)"], [size, colour]]) {
       context.strokeStyle = style;
@@ -62,6 +62,12 @@ class Overlay {
     context.lineTo(b[0], b[1]);
     context.stroke();
   }
+}
+
+/** Height of what is seen of a person, pixels on screen. */
+function extent(points) {
+  const heights = points.filter(Boolean).map((point) => point[1]);
+  return heights.length ? Math.max(...heights) - Math.min(...heights) : 0;
 }
 
 const opacity = (confidence) => clamp(0.1 + 0.9 * confidence, 0.1, 1);
