@@ -210,7 +210,7 @@ def _zxy(matrix: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _first_angle(direction: np.ndarray, reach: float) -> np.ndarray:
-    """Angle (T, P) of complex numbers `cos(b) exp(i a)` whose sign is not known, continuous, carried where they are short.
+    """Angle a (T, P) of complex numbers `cos(b) exp(i a)` of unknown sign, continuous, carried where they are short.
 
     The square does not know the sign either: its angle, 2 a, is smooth even while b passes 90 degrees.
     """

@@ -86,7 +86,7 @@ def to_motion(
     gaps = GapOptions(options.max_gap_s)
     kept = remove_outliers(relative, fps, gaps, _QUICK)
     filled, sure = fill_joints(kept, np.where(np.isfinite(kept).all(-1), confidence, 0.0), fps, gaps)
-    there = np.isfinite(path.positions).all(-1)
+    there = np.all(np.isfinite(path.positions), axis=-1)
     joints = filled + fill_path(path.positions, fps, gaps)[:, :, None]
     joints, sure = add_clavicles(joints, np.where(np.isfinite(joints).all(-1), sure, 0.0))
     world = _world(joints, sure, fps, known, options)

@@ -280,9 +280,7 @@ def _fill_directions(
     neutral: Float[Tensor, "L 3"],
     fps: float,
 ) -> Float[Tensor, "T P L 3"]:
-    """Replace directions of weight 0 by a smooth path between seen ones that relaxes to `neutral` over about
-    a second.
-    """
+    """Replace directions of weight 0 by a smooth path between seen ones that relaxes to `neutral` in a second."""
     seen: Bool[Tensor, "T P L"] = weight > 0
     if bool(seen.all()):
         return direction

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.known_scenes import film, look, placed, recorded
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import quat_wxyz_to_matrix
 from posewright.motion.bones import add_clavicles, standing_height
@@ -13,7 +14,6 @@ from posewright.motion.clean import MotionOptions, fit_rig, to_motion
 from posewright.motion.smooth import SMOOTHING_METHODS, SmoothingOptions, smooth_joints
 from posewright.skeletons.joint_sets import BODY_24, RIG_26
 from posewright.structures.motion import Motion
-from tests.motion.scenes import film, look, placed, recorded
 
 
 def walk_scene(shared_data, people=1, frames=150, **camera):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.known_scenes import recorded
 from posewright.motion.bones import add_clavicles, rest_offsets
 from posewright.motion.contacts import (
     FOOT_LOCK_MODES,
@@ -17,7 +18,6 @@ from posewright.motion.contacts import (
 )
 from posewright.motion.ik import inverse_kinematics
 from posewright.skeletons.joint_sets import RIG_26
-from tests.motion.scenes import recorded
 
 CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.known_scenes import recorded
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import quat_wxyz_to_matrix, rotvec_to_matrix
 from posewright.motion.bones import add_clavicles, rest_offsets
 from posewright.motion.contacts import pose_joints
 from posewright.motion.ik import IKOptions, inverse_kinematics
 from posewright.skeletons.joint_sets import RIG_26
-from tests.motion.scenes import recorded
 
 CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
 LIMBS = RIG_26.indices(

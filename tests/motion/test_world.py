@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.known_scenes import film, look, placed, recorded
 from posewright.motion.bones import add_clavicles
 from posewright.motion.world import WorldOptions, estimate_world, local_world
 from posewright.skeletons.joint_sets import BODY_24
-from tests.motion.scenes import film, look, placed, recorded
 
 FEET = BODY_24.indices("left_heel", "left_toe", "right_heel", "right_toe")
 
