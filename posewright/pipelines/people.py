@@ -88,7 +88,9 @@ def track_people(
             on_progress(row + 1)
     if not times:
         raise ValueError("no frames came, expected at least one")
-    chains = link_tracklets(tracker.tracklets, fps, Config())
+    chains = link_tracklets(
+        tracker.tracklets, fps, Config(min_score=getattr(detector, "reliable_score", 0.0))
+    )
     positions, confidence, world = _assemble(seen, chains, len(times), len(detector.skeleton))
     chosen = _order(positions, confidence, person_order)
     chosen = chosen if people == "all" else chosen[: int(people)]

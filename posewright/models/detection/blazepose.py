@@ -262,6 +262,8 @@ class Model:
     """
 
     skeleton = MEDIAPIPE_33
+    reliable_score = 0.87
+    """Of 27 tracks measured: people have a median of at least 0.98; a table's foot, shadows and so on 0.6 to 0.98."""
 
     def __init__(
         self, config: Config | None = None, threads: int | None = None, progress: Progress | None = None

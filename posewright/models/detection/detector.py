@@ -60,7 +60,10 @@ class PersonPose:
 
 @runtime_checkable
 class PoseDetector(Protocol):
-    """Finds people in one image."""
+    """Finds people in one image.
+
+    It may also have `reliable_score`, a number: people whose median score over time is below it are not people.
+    """
 
     skeleton: Skeleton
 

@@ -61,10 +61,9 @@ def person_size(positions: np.ndarray) -> np.ndarray:
     """Return (P,) the median over time of the diagonal of each person's box, pixels, at least 1."""
     low = np.where(np.isfinite(positions), positions, np.inf).min(2)
     high = np.where(np.isfinite(positions), positions, -np.inf).max(2)
-    diagonal = np.linalg.norm(np.where(np.isfinite(high - low), high - low, 0.0), axis=-1)
-    present = np.where(diagonal > 0, diagonal, np.nan)
-    known = np.isfinite(present).any(0)
-    median = np.nanmedian(np.where(known, present, 1.0), axis=0)
+    diagonal = np.linalg.norm(np.where(np.isfinite(high - low), high - low, np.nan), axis=-1)
+    known = np.isfinite(diagonal).any(0)
+    median = np.nanmedian(np.where(known, diagonal, 1.0), axis=0) if len(diagonal) else np.ones(len(known))
     return np.maximum(median, 1.0)
 
 

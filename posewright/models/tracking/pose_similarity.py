@@ -35,8 +35,8 @@ class Config:
     """Keypoints of one person differ more between frames than between annotators."""
     min_duration: float = 0.3
     """Seconds; people seen for less are nobody (one frame is enough where the clip is that short)."""
-    min_score: float = 0.87
-    """Least median detection score of somebody real."""
+    min_score: float = 0.0
+    """Least median detection score of somebody real; detectors differ, see `PoseDetector`."""
     near_gap: float = 1.5
     """Seconds up to which motion decides whether two tracklets are one person; beyond, appearance does."""
     max_speed: float = 3.0
@@ -190,11 +190,11 @@ def link_tracklets(
 
 def _chains(tracklets: list[Tracklet], fps: float, config: Config) -> list[list[Tracklet]]:
     """Follow the best successor of each tracklet."""
-    cost = np.array([[link_cost(a, b, fps, config) for b in tracklets] for a in tracklets]).reshape(
-        len(tracklets), -1
-    )
+    if not tracklets:
+        return []
+    cost = np.array([[link_cost(a, b, fps, config) for b in tracklets] for a in tracklets])
     successor, has_predecessor = {}, set()
-    for row, column in zip(*linear_sum_assignment(cost), strict=True) if len(tracklets) else ():
+    for row, column in zip(*linear_sum_assignment(cost), strict=True):
         if cost[row, column] < NO_LINK:
             successor[row] = column
             has_predecessor.add(column)
