@@ -415,6 +415,6 @@ PARAMETERS = {
 
 _FOLDER = "https://drive.google.com/drive/folders/1Mr00vyPXMnAX2lA4r1r2L3nR1bR4wvoN"
 WEIGHTS = {
-    name: Weights(_FOLDER, "MIT", ("Human3.6M, CPN keypoints",))
+    name: Weights(_FOLDER, "none stated", ("Human3.6M, CPN keypoints",))
     for name in ("hot_mixste", "tpc_mixste", "tpc_mhformer")
 }

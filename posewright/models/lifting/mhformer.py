@@ -28,7 +28,7 @@ PAPER = Paper(
     venue="CVPR 2022",
     url="https://arxiv.org/abs/2111.12707",
     code="https://github.com/Vegetebird/MHFormer",
-    code_licence="MIT",
+    code_licence="none stated",
 )
 LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="centre")
 
@@ -112,7 +112,7 @@ PARAMETERS = {"351": 31_516_125, "81": 19_837_545, "27": 19_184_517}
 WEIGHTS = {
     "h36m_cpn_351": Weights(
         url="https://drive.google.com/drive/folders/1UWuaJ_nE19x2aM-Th221UpdhRPSCFwZa",
-        licence="MIT",
+        licence="none stated",
         trained_on=("Human3.6M, CPN keypoints",),
         reported={"h36m_p1_mpjpe_mm": 43.0, "h36m_p2_pa_mpjpe_mm": 34.3},
     ),

@@ -199,19 +199,19 @@ PARAMETERS = {"base": 267_343, "nonlocal": 434_703}
 WEIGHTS = {
     "h36m_gt": Weights(
         url="https://drive.google.com/drive/folders/1c7Iz6Tt7qbaw0c1snKgcGOD-JGSzuZ4X",
-        licence="Apache-2.0",
+        licence="none stated",
         trained_on=("Human3.6M, ground-truth keypoints",),
         reported={"h36m_p1_mpjpe_mm": 42.14, "h36m_p2_pa_mpjpe_mm": 33.53},
     ),
     "h36m_gt_nonlocal": Weights(
         url="https://drive.google.com/drive/folders/1c7Iz6Tt7qbaw0c1snKgcGOD-JGSzuZ4X",
-        licence="Apache-2.0",
+        licence="none stated",
         trained_on=("Human3.6M, ground-truth keypoints",),
         reported={"h36m_p1_mpjpe_mm": 40.78, "h36m_p2_pa_mpjpe_mm": 31.46},
     ),
     "h36m_sh_nonlocal": Weights(
         url="https://drive.google.com/drive/folders/1c7Iz6Tt7qbaw0c1snKgcGOD-JGSzuZ4X",
-        licence="Apache-2.0",
+        licence="none stated",
         trained_on=("Human3.6M, stacked-hourglass keypoints",),
         reported={"h36m_p1_mpjpe_mm": 61.24, "h36m_p2_pa_mpjpe_mm": 47.71},
     ),

@@ -27,7 +27,7 @@ PAPER = Paper(
     venue="ICCV 2017",
     url="https://arxiv.org/abs/1705.03098",
     code="https://github.com/una-dinosauria/3d-pose-baseline",
-    code_licence="MIT",
+    code_licence="none stated",
 )
 
 WITHOUT_PELVIS = Skeleton(
@@ -120,7 +120,7 @@ PARAMETERS = {"base": 4_291_632}
 WEIGHTS = {
     "h36m_gt": Weights(
         url="https://drive.google.com/file/d/1NUY8oZoLKY9DP63Jg_ZE96_DEJKiVvRp/view",
-        licence="MIT",
+        licence="none stated",
         trained_on=("Human3.6M, ground-truth keypoints",),
         reported={"h36m_p1_mpjpe_mm": 43.5},
     ),
