@@ -24,8 +24,8 @@ from posewright.structures.motion import Motion
 SUFFIXES = (".c3d",)
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 CHILD = Path(__file__).with_name("c3d_child.py")
-TIMEOUT = 300.0
-"""Seconds after which reading is given up."""
+SECONDS, BYTES_PER_SECOND = 30.0, 1e6
+"""Reading is given up after this long, longer for larger files: damaged ones can keep the library busy."""
 
 
 def write(motion: Motion, path: str | Path, *, person: int | None = None) -> None:
@@ -68,7 +68,8 @@ def read(path: str | Path, *, up: str = "z") -> Motion:
 def _extract(path: Path, target: Path) -> Path:
     """Let a process of its own read the file: damaged ones can crash the library."""
     words = [sys.executable, str(CHILD), str(path.resolve()), str(target)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, errors="replace")
+    patience = SECONDS + path.stat().st_size / BYTES_PER_SECOND
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patience, errors="replace")
     said = [line for line in done.stderr.splitlines() if line.strip()]
     expect(done.returncode >= 0, f"the file is damaged: ezc3d crashed on it (signal {-done.returncode})")
     expect(done.returncode == 0, f"ezc3d: {said[-1].strip()[:300] if said else done.returncode}")

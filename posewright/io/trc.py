@@ -50,13 +50,15 @@ def write(
         raise InputError(f"unit {unit!r}, expected one of {', '.join(METRES)}")
     values = from_z_up(motion.joints[:, 0].astype(np.float64), up) / METRES[unit]
     decimals = {"m": 6, "cm": 4, "mm": 3}[unit]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\r\n") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(_header(motion, Path(path).name, unit))
         for frame, (time, row) in enumerate(
             zip(motion.times(), values.reshape(len(values), -1), strict=True)
         ):
-            cells = ("" if v != v else f"{v:.{decimals}f}" for v in row.tolist())
-            file.write("\t".join([str(frame + 1), f"{time:.9f}", *cells]) + "\n")
+            cells = ["" if v != v else f"{v:.{decimals}f}" for v in row.tolist()]
+            # OpenSim 4.6 does not count an empty cell at the end of a row unless a tab follows it
+            end = "\t" if cells and not cells[-1] else ""
+            file.write("\t".join([str(frame + 1), f"{time:.9f}", *cells]) + end + "\n")
 
 
 def _header(motion: Motion, name: str, unit: str) -> str:
@@ -94,7 +96,7 @@ def read(path: str | Path, *, up: str = "y") -> Motion:
         header = dict(zip(_cells(lines[1], separator), _cells(lines[2], separator), strict=False))
         names = [cell for cell in _cells(lines[3], separator)[2:] if cell]
         expect(bool(names), "there are no marker names in line 4")
-        table = _table(lines[5:], separator, len(names))
+        table = _table(lines[5:], separator, len(names), int(header.get("NumFrames", 0)))
         return _motion(header, names, table, up, path)
 
 
@@ -102,7 +104,7 @@ def _cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in line.split(separator)]
 
 
-def _table(lines: list[str], separator: str, num_markers: int) -> np.ndarray:
+def _table(lines: list[str], separator: str, num_markers: int, promised: int) -> np.ndarray:
     """(T, 2 + 3 N) numbers; empty cells, also at the end of a row, are NaN."""
     width = 2 + 3 * num_markers
     lengths, rows = [], []
@@ -116,7 +118,7 @@ def _table(lines: list[str], separator: str, num_markers: int) -> np.ndarray:
         lengths.append(len(cells))
         rows.append([float(c) if c else np.nan for c in cells] + [np.nan] * (width - len(cells)))
     expect(bool(rows), "there is a header but no frames")
-    cut = lengths[-1] < width and lengths[0] == width
+    cut = lengths[-1] < width and (lengths[0] == width or len(rows) < promised)
     expect(not cut, f"cut off: the last row has {lengths[-1]} cells, expected {width}")
     return np.array(rows)
 
