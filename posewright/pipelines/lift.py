@@ -31,6 +31,8 @@ WINDOW, HOP, BATCH = 128, 64, 32
 """Frames per window and between windows, windows at a time."""
 GUESSED = 0.2
 """Confidence of a joint that the picture does not show, relative to the person's mean in that frame."""
+GUESSED_POINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel")
+"""Points whose place on the body was not recorded in training: they count a fifth in finding the root."""
 _SPLINE_ABOVE = 1.05
 """Results are interpolated by cubics where the clip has more frames than the model by this factor."""
 
@@ -188,6 +190,7 @@ def root_before_camera(points: np.ndarray, keypoints: Keypoints2D, camera: Camer
         keypoints.positions, keypoints.confidence, keypoints.skeleton, BODY_26
     )
     weights = np.where(measured & np.isfinite(pixels).all(-1) & np.isfinite(points).all(-1), confidence, 0)
+    weights = weights * np.where(np.isin(BODY_26.joint_names, GUESSED_POINTS), 0.2, 1.0)
     fit = root_translation(
         torch.from_numpy(np.nan_to_num(points).astype(np.float64)),
         torch.from_numpy(np.nan_to_num(pixels).astype(np.float64)),
