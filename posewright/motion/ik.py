@@ -50,6 +50,10 @@ class IKOptions:
     """Clavicles away from the T-pose: shoulders rise only when the arms say so."""
     chunk: int = 512
     """Frames times people solved together: bounds memory (about 60 kB each)."""
+    block: int = 4096
+    """Frames guessed together; longer clips are cut into overlapping blocks."""
+    overlap_seconds: float = 4.0
+    """How far blocks look beyond their ends: twist is carried no further."""
     guess: GuessOptions = GuessOptions()
 
 
@@ -85,6 +89,24 @@ def inverse_kinematics(
     Returns:
         Rotations and root; a person with no seen joint in a frame is missing there (NaN).
     """
+    T, margin = len(targets), round(options.overlap_seconds * fps)
+    blocks = []
+    for start in range(0, max(T, 1), options.block):
+        first, last = max(0, start - margin), min(T, start + options.block + margin)
+        part = slice(first, last)
+        pose = _solve_block(
+            targets[part], weights[part], offsets, fps, options, None if near is None else near[part]
+        )
+        keep = slice(start - first, min(T, start + options.block) - first)
+        blocks.append(Pose(pose.rotations_wxyz[keep], pose.root[keep]))
+    quat = torch.cat([b.rotations_wxyz for b in blocks])
+    return Pose(continuous_quat_wxyz(quat), torch.cat([b.root for b in blocks]))
+
+
+def _solve_block(
+    targets: Tensor, weights: Tensor, offsets: Tensor, fps: float, options: IKOptions, near: Tensor | None
+) -> Pose:
+    """Guess and refine one block of frames; quaternion signs are not yet continuous."""
     targets, offsets = targets.double(), offsets.double()
     seen: Bool[Tensor, "T P 26"] = torch.isfinite(targets).all(-1) & (weights > 0)
     weights = torch.where(seen, weights.double(), 0.0)
@@ -103,8 +125,7 @@ def inverse_kinematics(
         local[t[:, None], p[:, None], torch.tensor(_ROTATING)] = local_part
         root[t, p] = root_part
     quat = matrix_to_quat_wxyz(torch.where(present[..., None, None, None], local, torch.eye(3).double()))
-    quat = torch.where(present[..., None, None], quat, torch.nan)
-    return Pose(continuous_quat_wxyz(quat), root)
+    return Pose(torch.where(present[..., None, None], quat, torch.nan), root)
 
 
 @dataclass(frozen=True)

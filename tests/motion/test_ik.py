@@ -139,6 +139,14 @@ def test_law_a_straight_arm_does_not_flip():
     assert torch.rad2deg(angle).max() < 25, "the twist of the straight arm is that of its bent neighbours"
 
 
+def test_law_long_clips_are_solved_in_blocks():
+    _, joints = moving_pose(120, 4)
+    whole = inverse_kinematics(joints, seen(120), rig(), 30.0)
+    parts = inverse_kinematics(joints, seen(120), rig(), 30.0, IKOptions(block=50, overlap_seconds=1.0))
+    np.testing.assert_allclose(joints_of(parts, rig()), joints_of(whole, rig()), atol=1e-4)
+    assert (parts.rotations_wxyz[1:] * parts.rotations_wxyz[:-1]).sum(-1).min() > 0
+
+
 def test_law_bones_are_constant():
     _, joints = moving_pose(50, 1)
     noisy = joints + 0.02 * torch.randn(
