@@ -19,7 +19,13 @@ keypoints = np.stack([focal * x / y + width / 2, -focal * z / y + height / 2], -
 keypoints[10:14, 9] = np.nan  # a wrist that was not seen for a while
 
 lifted = pw.lift(
-    keypoints, confidence[:, 0], skeleton="coco_17", image_size=(width, height), fps=30.0, focal=focal
+    keypoints,
+    confidence[:, 0],
+    skeleton="coco_17",
+    image_size=(width, height),
+    fps=30.0,
+    focal=focal,
+    output="body_24",
 )
 pelvis = lifted.positions[:, lifted.skeleton.index("pelvis")]
 wrist = lifted.positions[:, lifted.skeleton.index("left_wrist")]

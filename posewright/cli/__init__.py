@@ -3,6 +3,9 @@
 import os
 import sys
 
+INTERRUPTED = 130
+GO_ON = "interrupted: what was finished is kept; run the same command again to go on"
+
 
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit status (1 failed, 2 wrong usage)."""
@@ -19,10 +22,12 @@ def run_command_line(arguments: list[str], debug: bool = False) -> int:
 
     try:
         result = app(arguments, prog_name="posewright", standalone_mode=False)
+        if result == INTERRUPTED:  # the parser turns Ctrl-C into this
+            _say(GO_ON)
         return result if isinstance(result, int) else 0
     except (typer.Abort, KeyboardInterrupt):
-        _say("interrupted: what was finished is kept; run the same command again to go on")
-        return 130
+        _say(GO_ON)
+        return INTERRUPTED
     except typer.Exit as error:
         return error.exit_code
     except BrokenPipeError:

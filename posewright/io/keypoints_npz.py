@@ -13,11 +13,12 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
-from posewright.io.user_files import reading
+from posewright.io.user_files import BROKEN, reading
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.keypoints import Keypoints2D
 
 FORMAT = "posewright keypoints 1"
+BROKEN_OR_ABSENT = (*BROKEN, OSError)
 
 
 def write(keypoints: Keypoints2D, path: str | Path, extra: dict | None = None) -> None:
@@ -75,5 +76,5 @@ def is_keypoints_file(path: str | Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as data:
             return "format" in data and str(data["format"]) == FORMAT
-    except (ValueError, OSError, EOFError, KeyError):
+    except BROKEN_OR_ABSENT:
         return False

@@ -85,7 +85,7 @@ def test_run_says_where_things_are(walk_file, tmp_path, capsys):
         (["rnu", "clip.mp4"], "No such command"),
         (["run", "clip.mp4", "--people", "none"], "positive number or all"),
         (["run", "clip.mp4", "--smooth", "sometimes"], "sometimes"),
-        (["run", "clip.mp4", "--fps", "fast"], "fast"),
+        (["run", "clip.mp4", "--fps", "fast"], "--fps"),
     ],
 )
 def test_wrong_usage_is_2(arguments, said, capsys):

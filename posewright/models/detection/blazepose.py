@@ -30,11 +30,18 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from posewright.core.assets import Asset, Progress, WheelMember, obtain
+from posewright.core.weights import Paper
 from posewright.models.detection.detector import PersonPose, Region, check_image
 from posewright.models.detection.windows import distinct_poses, distinct_regions, search_windows
 from posewright.skeletons.joint_sets import MEDIAPIPE_33
 
-PAPER = "https://arxiv.org/abs/2006.10204"
+PAPER = Paper(
+    title="BlazePose: On-device Real-time Body Pose tracking",
+    venue="CV4ARVR at CVPR 2020",
+    url="https://arxiv.org/abs/2006.10204",
+    code="https://github.com/google-ai-edge/mediapipe",
+    code_licence="Apache-2.0",
+)
 
 _WHEEL_ARGUMENTS = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
 
