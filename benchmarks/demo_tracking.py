@@ -1,11 +1,12 @@
 """Is everybody in the demo clip followed, without identity switches and phantoms?
 
-    python benchmarks/demo_tracking.py [--mode balanced]   ->   results/demo_tracking.csv
+    python benchmarks/demo_tracking.py [--modes balanced]   ->   results/demo_tracking.csv
 
 Compared with `demo_clip_visible.json`, read by eye. A person of ours belongs to the person of the clip whose hips it
 is nearest to in the frames listed there. followed: frames between first and last visible frame in which that person of
-ours has keypoints. switches: changes of the person of ours nearest to the hips from one listed frame to the next, plus
-listed frames in which nobody of ours is within 120 pixels of them. phantoms: people of ours who belong to nobody.
+ours has keypoints. switches: changes of the person of ours nearest to the hips from one listed frame to the next.
+misses: listed frames in which nobody of ours is within 120 pixels of the hips. phantoms: people of ours who belong to
+nobody.
 """
 
 import argparse
@@ -46,6 +47,7 @@ def judge(person: dict, keypoints: Keypoints2D) -> dict:
     """Return one row about one person of the clip."""
     names = owners(person, hips(keypoints))
     mine = max(set(names), key=names.count)
+    known = [name for name in names if name >= 0]
     first, last = person["visible"]
     present = (
         (keypoints.confidence[first : last + 1, mine] > 0).any(-1)
@@ -57,7 +59,7 @@ def judge(person: dict, keypoints: Keypoints2D) -> dict:
         "visible_frames": last - first + 1,
         "followed_frames": int(present.sum()),
         "followed_percent": round(100 * float(present.mean()), 2),
-        "identity_switches": sum(a != b for a, b in zip(names[:-1], names[1:], strict=True)),
+        "identity_switches": sum(a != b for a, b in zip(known[:-1], known[1:], strict=True)),
         "misses_at_listed_frames": names.count(-1),
         "ours": mine,
     }

@@ -41,13 +41,13 @@ class Schedule:
     """Least mean confidence of the keypoints of somebody followed."""
     max_size_change: float = 1.6
     """A region that grows or shrinks more than this from one frame to the next is no longer on the person."""
-    min_torso: float = 0.15
+    min_torso: float = 0.2
     """Least length of a newcomer's torso, as a fraction of the diagonal of the pose's box: a table's foot has less."""
     max_people: int = 16
 
 
 MODES = {
-    "fast": Schedule(search_interval=8),
+    "fast": Schedule(search_interval=6),
     "balanced": Schedule(search_interval=4),
     "accurate": Schedule(tiles="fine", search_interval=1),
 }
@@ -159,8 +159,7 @@ class PeopleFollower:
         poses = self.detector.estimate(image, [f.expected_region() for f in self._followed])
         found = []
         for followed, pose in zip(self._followed, poses, strict=True):
-            least = self.schedule.min_birth_confidence if followed.misses else self.schedule.min_confidence
-            if pose is None or pose.confidence.mean() < least or self._is_off(followed, pose):
+            if pose is None or self._is_off(followed, pose):
                 followed.misses += 1
             else:
                 found.append((followed, pose))
@@ -168,9 +167,20 @@ class PeopleFollower:
             self._advance(followed, pose)
 
     def _is_off(self, followed: _Followed, pose: PersonPose) -> bool:
-        """Tell whether the region of a pose has become so large or small that it is on something else."""
+        """Tell whether a pose is too poor, or its region has become so large or small that it is on something else."""
+        if followed.misses and not self._is_convincing(pose, newcomer=False):
+            return True
         sizes = sorted((followed.region.size, self.detector.next_region(pose).size))
-        return sizes[1] > self.schedule.max_size_change * sizes[0]
+        changed = sizes[1] > self.schedule.max_size_change * sizes[0]
+        return changed or pose.confidence.mean() < self.schedule.min_confidence
+
+    def _is_convincing(self, pose: PersonPose, newcomer: bool) -> bool:
+        """Tell whether a pose found by searching is somebody's; somebody missed may be curled up."""
+        least = self.schedule.min_torso * (1.0 if newcomer else 0.5)
+        return (
+            pose.confidence.mean() >= self.schedule.min_birth_confidence
+            and torso_fraction(pose, self.detector.skeleton) >= least
+        )
 
     def _without_doubles(
         self, found: Sequence[tuple[_Followed, PersonPose]]
@@ -220,10 +230,8 @@ class PeopleFollower:
         if any(is_same_region(region, f.region) for f in present):
             return
         pose = self.detector.estimate(image, [region])[0]
-        if pose is None or pose.confidence.mean() < self.schedule.min_birth_confidence:
-            return
         missing = [f for f in self._followed if f.misses and _is_near(f.expected_region(), region)]
-        if not missing and torso_fraction(pose, self.detector.skeleton) < self.schedule.min_torso:
+        if pose is None or not self._is_convincing(pose, newcomer=not missing):
             return
         if any(is_same_person(pose, f.pose, self.detector.skeleton) for f in present):
             return
