@@ -294,6 +294,18 @@ def test_keyboard(browser, reports):
         assert changed(before, picture(page)) > 0.005
 
 
+def test_playing_right_after_two_seeks_starts_where_the_second_went(browser, reports):
+    """The first seek, to the last frame, is still under way: playing on from there would end the clip at once."""
+    with opened(browser, reports["video"]) as page:
+        page.evaluate(
+            "() => { const p = posewrightReport.player; p.loop = false; p.setSpeed(0.25);"
+            " p.seek(9); p.seek(0); p.play(); }"
+        )
+        until(page, "() => posewrightReport.player.frame > 0")
+        assert frame(page) < 30
+        assert page.evaluate("() => posewrightReport.player.playing")
+
+
 def test_warning_leads_to_its_time(browser, reports):
     with opened(browser, reports["video"]) as page:
         page.click("text=Person 2 leaves the picture")

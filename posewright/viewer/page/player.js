@@ -40,7 +40,7 @@ class Player {
     video.addEventListener("loadeddata", () => this.changed());
     video.addEventListener("ended", () => this.atEnd());
     video.addEventListener("pause", () => {
-      if (this.playing && !video.ended && !document.hidden) this.pause();
+      if (this.playing && video.paused && !video.ended && !document.hidden) this.pause();
     });
     if (video.requestVideoFrameCallback) {
       const shown = (_, metadata) => {
@@ -65,6 +65,9 @@ class Player {
     this.playing = true;
     this.pictureTime = null;
     if (this.video) {
+      // A seek still waiting its turn must not be overtaken: playing would go on from the place that was left.
+      if (this.pending !== null) this.video.currentTime = this.pending + 0.5 / this.fps;
+      this.pending = null;
       this.video.playbackRate = this.speed;
       this.video.play().catch(() => this.pause());
     }
