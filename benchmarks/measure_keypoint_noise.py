@@ -10,11 +10,10 @@ numbers as an order of magnitude. Per axis; fractions of the person's height, wh
 nose-hip-knee-ankle-heel of the triangulated pose plus 0.12 m, times focal length over depth.
 
 jitter_std: white from frame to frame (third differences). wander_std: slow error beside it, correlated over
-wander_seconds (1/e). constant_std: constant over the clip, another one in each
-view, after removing the view's median over keypoints (the calibration's part). outlier_rate: frames in which
-the error leaves its median by more than 4 standard deviations. missing_rate: confidence under 0.3. swap_rate: frames in which left and right of
-the whole body are exchanged (found against the other views, undone before the rest is measured); swap_seconds: how
-long that lasts.
+wander_seconds (1/e). constant_std: constant over the clip, another one in each view, after removing the view's median
+over keypoints (the calibration's part). outlier_rate: frames in which the error leaves its median by more than 4
+standard deviations. missing_rate: confidence under 0.3. swap_rate: frames in which left and right of the whole body
+are exchanged (found against the other views, undone before the rest is measured); swap_seconds: how long that lasts.
 """
 
 import json

@@ -50,7 +50,7 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, weights: np.ndarray, sigma
 def keypoint_closeness(a: np.ndarray, b: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
     """Return (..., K) exp(-d^2 / (2 s^2 k^2)) of each keypoint, 0 where it is missing in either pose."""
     a, b = np.broadcast_arrays(a, b)
-    known = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
+    known = np.asarray(np.isfinite(a).all(-1) & np.isfinite(b).all(-1))
     area = np.maximum(_box_area(a, known), _box_area(b, known))
     squared = np.where(known, np.square(np.nan_to_num(a) - np.nan_to_num(b)).sum(-1), np.inf)
     spread = 2 * np.square(2 * sigmas) * np.maximum(area, 1.0)[..., None]

@@ -214,7 +214,7 @@ def _warnings(keypoints: Keypoints2D, swapped: np.ndarray) -> tuple[str, ...]:
     if keypoints.num_people == 0:
         return ("nobody was found in the picture",)
     times, out = keypoints.frame_times(), []
-    present = (keypoints.confidence > 0).any(-1)
+    present = np.asarray((keypoints.confidence > 0).any(-1))
     for i, person in enumerate(keypoints.person_ids):
         rows = np.flatnonzero(present[:, i])
         patience = max(1, round(LEAVING_SECONDS * keypoints.fps))

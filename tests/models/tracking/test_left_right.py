@@ -119,3 +119,19 @@ def test_size_is_the_median_diagonal():
     positions = np.zeros((3, 1, 2, 2))
     positions[:, 0, 1] = [[30, 40], [60, 80], [3000, 4000]]
     assert person_size(positions).tolist() == [100.0]
+
+
+def test_real_exchange_seen_by_the_other_cameras():
+    """Recorded: MediaPipe exchanges the sides in camera 2 from frame 41 on; the other three cameras agree on when."""
+    from pathlib import Path
+
+    folder = Path(__file__).resolve().parents[1] / "detection" / "mediapipe_0.10.21"
+    for camera, exchanged in (("cam02", True), ("cam01", False), ("cam03", False), ("cam04", False)):
+        recorded = np.load(folder / f"{camera}.tracking.npz")
+        pixels = recorded["landmarks"][:, None, :, :2] * recorded["image_size"]
+        _, _, swapped = repair_swaps(pixels, recorded["landmarks"][:, None, :, 3], MEDIAPIPE_33, 60.0)
+        if exchanged:
+            assert swapped[42:58, 0, 1:].mean() > 0.8
+            assert swapped[:38, 0].mean() < 0.02
+        else:
+            assert swapped.mean() < 0.01
