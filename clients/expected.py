@@ -17,7 +17,7 @@ class Checks:
 
     def check(self, sample: str, what: str, value: float, limit: float, unit: str) -> None:
         """Record one measured value, which must not exceed `limit`."""
-        ok = bool(np.isfinite(value)) and value <= limit
+        ok = bool(np.isfinite(value) and value <= limit)
         self.failed += not ok
         self._say(ok, sample, what, value, limit, unit)
         self.rows.append(

@@ -76,7 +76,8 @@ def _rigs(skins: list[dict], nodes: list[dict], parents: list[int]) -> list[list
         )
         if any(set(joints) & set(other) for other in rigs):
             continue
-        rigs.append(sorted(joints, key=lambda j: (_depth(j, parents), joints.index(j))))
+        ordered = all(_joint_parent(j, joints, parents) < n for n, j in enumerate(joints))
+        rigs.append(joints if ordered else sorted(joints, key=lambda j: _depth(j, parents)))
     return rigs
 
 
