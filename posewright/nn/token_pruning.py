@@ -22,9 +22,11 @@ def density_peaks(
     """Choose `count` frames, in ascending order: those that are dense and far from any denser frame.
 
     Two frames that are each other's nearest neighbour have equal densities, so something must break ties. The
-    official code adds uniform `noise` in [0, 1) times 1e-6, fresh at every call, so that its choice is
-    random. Here, without `noise`, the earlier of two equally dense frames counts as the denser one: the same
-    clip gives the same frames.
+    official code adds uniform `noise` in [0, 1) times 1e-6, fresh at every call, so that its choice is random; above
+    25 frames it also takes distances from a matrix product, whose rounding is as large as that noise: a relative change
+    of 1e-6 in the features changed the choice in 7 of 12 random networks with 30 frames, and in none with 24. Here,
+    without `noise`, distances are exact and the earlier of two equally dense frames counts as the denser one: the same
+    clip gives the same frames. With `noise` all is as in the official code.
 
     Args:
         features: what frames are compared by.
@@ -35,7 +37,8 @@ def density_peaks(
     frames = features.shape[1]
     if not 0 < count <= frames:
         raise ValueError(f"density_peaks: {count} frames of {frames} cannot be kept")
-    distance = torch.cdist(features, features) / features.shape[-1] ** 0.5
+    mode = "donot_use_mm_for_euclid_dist" if noise is None else "use_mm_for_euclid_dist_if_necessary"
+    distance = torch.cdist(features, features, compute_mode=mode) / features.shape[-1] ** 0.5
     nearest = distance.topk(min(NEIGHBOURS, frames), dim=-1, largest=False).values
     density = (-nearest.square().mean(-1)).exp()
     if noise is not None:

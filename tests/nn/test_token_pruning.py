@@ -34,6 +34,14 @@ def test_convention_of_two_equally_dense_frames_the_earlier_counts_as_denser():
     assert density_peaks(apart, 2).tolist() == [[0, 2]]
 
 
+def test_law_small_changes_of_the_features_keep_the_frames():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(8, 60, 24, generator=generator)
+    changed = features * (1 + 1e-6 * torch.randn(features.shape, generator=generator))
+    same = (density_peaks(features, 20) == density_peaks(changed, 20)).float().mean()
+    assert same > 0.9
+
+
 def test_law_noise_decides_ties():
     features = torch.tensor([0.0, 1.0])[None, :, None]
     assert density_peaks(features, 1, noise=torch.tensor([[0.0, 1.0]])).tolist() == [[1]]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from posewright.core.weights import Paper, Weights
 from posewright.nn.attention import rising
-from posewright.nn.checkpoints import KeyTable, load_strictly
+from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments
 from posewright.nn.spatiotemporal import OFFICIAL_KEYS as LAYER_KEYS
 from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
 from posewright.skeletons.joint_sets import H36M_17
@@ -77,7 +77,7 @@ class Model(nn.Module):
             c.depth,
             dim,
             c.num_heads,
-            int(dim * c.mlp_ratio),
+            round(dim * c.mlp_ratio),
             rising(c.drop_path_rate, c.depth),
             qkv_bias=c.qkv_bias,
             scale=c.qk_scale,
@@ -100,12 +100,21 @@ OFFICIAL_KEYS: KeyTable = (
 )
 
 
-def load_official(state_dict: Mapping, norm_layer: object = None, **kwargs) -> Model:
-    """Load a checkpoint of the official `MixSTE2`; `kwargs` are the fields of `Config`.
+def load_official(state_dict: Mapping, args: object = None, norm_layer: object = None, **kwargs) -> Model:
+    """Load a checkpoint of the official `MixSTE2`, or of the same network in the official HoT repository.
 
-    `norm_layer` must be None or a layer norm with epsilon 1e-6, the only one that was published.
+    Args:
+        state_dict: bare or wrapped.
+        args: what HoT's `Model(args)` takes, a dict or a namespace: `channel`, `d_hid`, `frames`, `n_joints`.
+        norm_layer: None or the layer norm with epsilon 1e-6, the only one that was published.
+        **kwargs: the constructor's arguments: fields of `Config`.
     """
-    return load_strictly(Model(Config(**kwargs)), state_dict, OFFICIAL_KEYS)
+    given = official_arguments(args, ("channel", "d_hid", "frames", "n_joints"))
+    names = {"channel": "embed_dim_ratio", "frames": "num_frame", "n_joints": "num_joints"}
+    sizes = {names[key]: value for key, value in given.items() if key in names}
+    if "d_hid" in given:
+        sizes["mlp_ratio"] = given["d_hid"] / sizes.get("embed_dim_ratio", Config.embed_dim_ratio)
+    return load_strictly(Model(Config(**(sizes | kwargs))), state_dict, OFFICIAL_KEYS)
 
 
 VARIANTS = {"243": Config(), "81": Config(num_frame=81), "27": Config(num_frame=27)}

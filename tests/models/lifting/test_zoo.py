@@ -11,6 +11,7 @@ import torch
 
 from posewright.models import find
 from posewright.models.lifting import gla_gcn, hot, ktpformer, mhformer, mixste, motionbert, mpm, videopose3d
+from posewright.nn.checkpoints import official_key
 from posewright.nn.graph import bone_adjacency, chain_adjacency
 from posewright.nn.prior_attention import prior_adjacency
 from posewright.skeletons.joint_sets import H36M_16, H36M_17
@@ -173,6 +174,16 @@ def test_law_tpc_without_pruning_equals_its_host():
     host.load_state_dict(model.host.state_dict())
     keypoints = torch.randn(shape)
     torch.testing.assert_close(model.kept(keypoints)[0], host(keypoints), atol=1e-6, rtol=1e-6)
+
+
+def test_contract_mixste_of_the_hot_repository_loads_by_its_own_arguments():
+    plain = mixste.Model(mixste.Config(9, embed_dim_ratio=16, depth=8, mlp_ratio=1.25))
+    names = {key: official_key(key, mixste.OFFICIAL_KEYS) for key in plain.state_dict()}
+    official = {names[key]: value for key, value in plain.state_dict().items()}
+    args = {"channel": 16, "d_hid": 20, "frames": 9, "n_joints": 17, "token_num": 5}
+    again = mixste.load_official(official, args=args)
+    keypoints = torch.randn(1, 9, 17, 2)
+    assert torch.equal(again(keypoints), plain.eval()(keypoints))
 
 
 def test_contract_hot_refuses_a_layer_it_cannot_prune_before():
