@@ -1,8 +1,9 @@
 """One clip to one folder of results: everything `posewright run` writes, resumable.
 
 The folder is locked while a run writes into it. What was found in the pictures is kept in `keypoints.npz` with a
-fingerprint of the input and of the options that matter to it, so that a second run with other cleaning options, or one
-after an interrupt, does not look at the pictures again.
+fingerprint of the input and of the options that matter to it, so that a second run with other cleaning options does not
+look at the pictures again; while they are being looked at, a journal is kept, so that after an interrupt the next run
+goes on where this one was.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from posewright.io import keypoints_npz
 from posewright.io.calibration import load_rig
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
+from posewright.pipelines.journal import Journal
 from posewright.pipelines.multiview_to_motion import estimate_multiview
 from posewright.pipelines.video_to_motion import (
     RunOptions,
@@ -39,6 +41,7 @@ Report = Callable[[str, int, int | None], None]
 DEFAULT_FORMATS = ("bvh", "glb", "trc", "c3d", "mot", "csv", "json")
 SUMMARY = "summary.json"
 _KEYPOINTS = "keypoints.npz"
+_JOURNAL = ".people"
 _DETECTION_OPTIONS = (
     "start",
     "end",
@@ -246,8 +249,13 @@ def _keypoints(
         if extra.get("fingerprint") == mark:
             report("people (from before)", keypoints.num_frames, keypoints.num_frames)
             return keypoints, tuple(extra.get("warnings", ()))
-    keypoints, notes = find_people(clip, options, on_progress=report)
+    journal = None if clip.info.kind == "webcam" else Journal(folder / _JOURNAL, mark)
+    if journal and fresh:
+        journal.remove()
+    keypoints, notes = find_people(clip, options, report, journal)
     keypoints_npz.write(keypoints, kept, {"fingerprint": mark, "warnings": list(notes)})
+    if journal:
+        journal.remove()
     return keypoints, notes
 
 

@@ -27,6 +27,7 @@ from posewright.core.files import atomic_path
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _SMALLEST = 16
 _QUEUE = 4
+_SAME_TIME = 1e-5
 
 
 class Frame(NamedTuple):
@@ -63,15 +64,18 @@ class Clip:
         warnings: plain sentences found while reading ("the file ends early"), filled during a pass.
     """
 
-    def __init__(self, info: ClipInfo, frames: Callable[[list[str]], Iterator[Frame]], live: bool = False):
+    def __init__(self, info: ClipInfo, frames: Callable[[list[str], float | None], Iterator[Frame]]):
         self.info = info
         self.warnings: list[str] = []
         self._frames = frames
-        self._live = live
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.after(None)
+
+    def after(self, seconds: float | None) -> Iterator[Frame]:
+        """Iterate over the frames later than `seconds` (None: all); what lies before is skipped, not decoded."""
         self.warnings.clear()
-        return _in_background(lambda: self._frames(self.warnings))
+        return _in_background(lambda: self._frames(self.warnings, seconds))
 
 
 def open_clip(
@@ -125,7 +129,7 @@ def _open_video(path: Path, start: float | None, end: float | None) -> Clip:
         last_time = min(end, duration) if end is not None else duration
         count = max(1, round((last_time - first_time) * fps))
     info = ClipInfo(path.name, "video", size, fps, count)
-    return Clip(info, lambda warnings: _decode(path, start, end, warnings))
+    return Clip(info, lambda warnings, after: _decode(path, start, end, after, warnings))
 
 
 @contextmanager
@@ -184,19 +188,23 @@ def _upright(frame: "av.VideoFrame") -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
 
 
-def _decode(path: Path, start: float | None, end: float | None, warnings: list[str]) -> Iterator[Frame]:
+def _decode(
+    path: Path, start: float | None, end: float | None, after: float | None, warnings: list[str]
+) -> Iterator[Frame]:
     with _container(path) as container:
         stream = _video_stream(container, path)
         origin = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        if start:
-            _seek(container, stream, start + origin)
+        begin = max(start or 0.0, after or 0.0)
+        if begin:
+            _seek(container, stream, begin + origin)
         rate = float(stream.average_rate or stream.guessed_rate or 30)
         index, last = 0, -1.0
         try:
             for frame in container.decode(stream):
                 time = frame.time - origin if frame.time is not None else last + 1.0 / rate
                 time = max(time, last + 1e-4) if last >= 0 else max(time, 0.0)
-                if start is not None and time < start - 0.5 / rate:
+                too_early = start is not None and time < start - 0.5 / rate
+                if too_early or (after is not None and time <= after + _SAME_TIME):
                     continue
                 if end is not None and time >= end - 1e-6:
                     return
@@ -239,7 +247,7 @@ def _open_photo(path: Path) -> Clip:
     size = (image.shape[1], image.shape[0])
     _check_size(size, path)
     info = ClipInfo(path.name, "photo", size, 30.0, 1)
-    return Clip(info, lambda warnings: iter([Frame(0, 0.0, image)]))
+    return Clip(info, lambda warnings, after: iter([Frame(0, 0.0, image)] if after is None else []))
 
 
 def _open_folder(path: Path, fps: float, start: float | None, end: float | None) -> Clip:
@@ -260,8 +268,8 @@ def _open_folder(path: Path, fps: float, start: float | None, end: float | None)
     size = (first.shape[1], first.shape[0])
     _check_size(size, path)
 
-    def frames(warnings: list[str]) -> Iterator[Frame]:
-        for index, (time, photo) in enumerate(chosen):
+    def frames(warnings: list[str], after: float | None) -> Iterator[Frame]:
+        for index, (time, photo) in enumerate(c for c in chosen if after is None or c[0] > after + _SAME_TIME):
             image = read_photo(photo)
             if (image.shape[1], image.shape[0]) != size:
                 raise InputError(
@@ -283,7 +291,7 @@ def _open_webcam(index: int, fps: float, seconds: float | None) -> Clip:
     size = (image.shape[1], image.shape[0])
     rate = camera.get(cv2.CAP_PROP_FPS) or fps
 
-    def frames(warnings: list[str]) -> Iterator[Frame]:
+    def frames(warnings: list[str], after: float | None) -> Iterator[Frame]:
         began = cv2.getTickCount()
         count = 0
         try:
@@ -298,7 +306,7 @@ def _open_webcam(index: int, fps: float, seconds: float | None) -> Clip:
             camera.release()
 
     count = None if seconds is None else max(1, round(seconds * rate))
-    return Clip(ClipInfo(f"webcam{index}", "webcam", size, float(rate), count), frames, live=True)
+    return Clip(ClipInfo(f"webcam{index}", "webcam", size, float(rate), count), frames)
 
 
 # ------------------------------------------------------------------------------------------ background

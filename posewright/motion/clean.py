@@ -101,7 +101,7 @@ def to_motion(
         keypoints=keypoints,
         camera=replace(camera, R=world.R, t=world.t),
     )
-    notes = (*absence_remarks(there, fps, keypoints.person_ids), *hidden_remarks(keypoints, motion.present()))
+    notes = (*absence_remarks(there, keypoints), *hidden_remarks(keypoints, motion.present()))
     history = (
         *keypoints.history,
         *history,

@@ -22,33 +22,46 @@ _SPOKEN = (
 _HIDDEN_BELOW = 0.2
 _HIDDEN_SECONDS = 1.0
 _EDGE_SECONDS = 0.3
+_NEAR_EDGE = 0.03
+"""Share of the picture."""
 
 
-def absence_remarks(there: np.ndarray, fps: float, person_ids: tuple[int, ...]) -> tuple[str, ...]:
-    """Say when people enter, leave, or are lost in between for more than half a second.
+def absence_remarks(there: np.ndarray, keypoints: Keypoints2D) -> tuple[str, ...]:
+    """Say when people enter, leave, or are lost in between for more than half a second, in seconds of the source clip.
 
     Args:
-        there: (T, P) bool.
-        fps: frames per second.
-        person_ids: a number per person.
+        there: (T, P) bool, the person could be placed in space.
+        keypoints: the 2D evidence, same frames and people.
     """
     remarks = []
-    T = len(there)
-    for name, column in zip(person_ids, there.T, strict=True):
+    T, times, fps = len(there), keypoints.frame_times(), keypoints.fps
+    for person, (name, column) in enumerate(zip(keypoints.person_ids, there.T, strict=True)):
         frames = np.flatnonzero(column)
         if len(frames) == 0:
             remarks.append(f"person {name} could not be placed in space")
             continue
         if frames[0] > _EDGE_SECONDS * fps:
-            remarks.append(f"person {name} enters the picture at {frames[0] / fps:.1f} s")
+            at_edge = _is_near_edge(keypoints, frames[0], person)
+            verb = "enters the picture" if at_edge else "is first seen"
+            remarks.append(f"person {name} {verb} at {times[frames[0]]:.1f} s")
         breaks = np.flatnonzero(np.diff(frames) - 1 > 0.5 * fps)
         remarks += [
-            f"person {name} is not seen from {(frames[b] + 1) / fps:.1f} to {frames[b + 1] / fps:.1f} s"
+            f"person {name} is not seen from {times[frames[b] + 1]:.1f} to {times[frames[b + 1]]:.1f} s"
             for b in breaks
         ]
         if T - 1 - frames[-1] > _EDGE_SECONDS * fps:
-            remarks.append(f"person {name} leaves the picture at {(frames[-1] + 1) / fps:.1f} s")
+            at_edge = _is_near_edge(keypoints, frames[-1], person)
+            verb = "leaves the picture" if at_edge else "is no longer seen"
+            remarks.append(f"person {name} {verb} at {times[frames[-1] + 1]:.1f} s")
     return tuple(remarks)
+
+
+def _is_near_edge(keypoints: Keypoints2D, frame: int, person: int) -> bool:
+    """Tell whether some keypoint is at the border of the picture or beyond."""
+    points = keypoints.positions[frame, person]
+    points = points[np.isfinite(points).all(-1)]
+    margin = _NEAR_EDGE * np.array(keypoints.image_size)
+    return bool(((points < margin) | (points > np.array(keypoints.image_size) - margin)).any())
 
 
 def hidden_remarks(keypoints: Keypoints2D, present: np.ndarray) -> tuple[str, ...]:

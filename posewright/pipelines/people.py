@@ -3,22 +3,23 @@
 Frames are read once and not kept: memory grows only with the keypoints (about 400 bytes per person and frame).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from posewright.models.detection.detector import PersonPose, PoseDetector, RegionDetector
+from posewright.models.detection.detector import PoseDetector, RegionDetector
 from posewright.models.detection.following import MODES, FollowedPose, PeopleFollower
+from posewright.models.tracking.appearance import SIZE as COLOURS
 from posewright.models.tracking.appearance import torso_histogram
 from posewright.models.tracking.left_right import GROUPS, repair_swaps
 from posewright.models.tracking.pose_similarity import Config, Tracker, link_tracklets
+from posewright.pipelines.journal import Observation
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.keypoints import Keypoints2D
 
 PERSON_ORDERS = ("largest", "left-to-right", "first-seen")
-LEAVING_SECONDS = 0.3
-NEAR_EDGE = 0.03
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,6 @@ class TrackedPeople:
     the detector gave it, swaps of left and right not repaired. None unless asked for."""
 
 
-@dataclass
-class _Observations:
-    """Poses as they come, by tracklet."""
-
-    frames: list[int]
-    tracklets: list[int]
-    keypoints: list[np.ndarray]
-    confidence: list[np.ndarray]
-    world: list[np.ndarray]
-
-
 def track_people(
     frames: Iterable[tuple[int, float, np.ndarray]],
     *,
@@ -54,6 +44,8 @@ def track_people(
     person_order: str = "largest",
     mode: str = "balanced",
     with_world: bool = False,
+    known: Sequence[Observation] = (),
+    keep: Callable[[Iterable[Observation]], Iterable[Observation]] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TrackedPeople:
     """Find and follow people through a clip; repair exchanges of left and right.
@@ -69,29 +61,30 @@ def track_people(
         person_order: `largest` (by area times time in the picture), `left-to-right` (where first seen), `first-seen`.
         mode: `fast`, `balanced` or `accurate`: how often the picture is searched for newcomers.
         with_world: also return the detector's guess in space.
+        known: what an interrupted look found in the clip's first frames; `frames` are then those that come after.
+        keep: gets the stream of new observations and passes it on, such as `journal.Journal.keep`.
         on_progress: told the number of frames done after each frame.
 
     Raises:
         ValueError: an unknown option, or no frames.
     """
     _check_options(people, person_order, mode)
-    find = _finder(detector, image_size, fps, mode)
+    fresh = observe(frames, _finder(detector, image_size, fps, mode), detector.skeleton, _first_hint(known))
+    fresh = keep(fresh) if keep else fresh
     tracker = Tracker(detector.skeleton, fps)
-    seen, times = _Observations([], [], [], [], []), []
-    for row, (_, seconds, image) in enumerate(frames):
-        found = find(image)
-        poses = [f.pose for f in found]
-        numbers = _track(tracker, row, image, poses, [f.number for f in found], detector.skeleton)
-        _store(seen, row, numbers, poses, with_world)
-        times.append(seconds)
+    seen: list[Observation] = []
+    tracklets: list[list[int]] = []
+    for observation in chain(known, fresh):
+        tracklets.append(_track(tracker, len(seen), observation))
+        seen.append(observation)
         if on_progress:
-            on_progress(row + 1)
-    if not times:
+            on_progress(len(seen))
+    if not seen:
         raise ValueError("no frames came, expected at least one")
     chains = link_tracklets(
         tracker.tracklets, fps, Config(min_score=getattr(detector, "reliable_score", 0.0))
     )
-    positions, confidence, world = _assemble(seen, chains, len(times), len(detector.skeleton))
+    positions, confidence, world = _assemble(seen, tracklets, chains, len(detector.skeleton))
     chosen = _order(positions, confidence, person_order)
     chosen = chosen if people == "all" else chosen[: int(people)]
     positions, confidence, world = positions[:, chosen], confidence[:, chosen], world[:, chosen]
@@ -102,7 +95,7 @@ def track_people(
         confidence=confidence,
         image_size=image_size,
         fps=fps,
-        times=np.array(times, float),
+        times=np.array([o.seconds for o in seen], float),
         history=(_history(detector, mode, len(chains), swapped),),
     )
     return TrackedPeople(keypoints, _warnings(keypoints, swapped), world if with_world else None)
@@ -126,58 +119,67 @@ def _finder(
     return lambda image: [FollowedPose(-1, pose) for pose in detector.detect(image)]
 
 
-def _track(
-    tracker: Tracker,
-    frame: int,
-    image: np.ndarray,
-    poses: list[PersonPose],
-    hints: list[int],
+def observe(
+    frames: Iterable[tuple[int, float, np.ndarray]],
+    find: Callable[[np.ndarray], list[FollowedPose]],
     skeleton: Skeleton,
-) -> list[int]:
-    """Return the tracklet of each pose."""
-    if not poses:
+    first_hint: int = 0,
+) -> Iterator[Observation]:
+    """Find the people of each frame and what they look like; region numbers are counted from `first_hint`."""
+    K = len(skeleton)
+    missing = np.full((K, 3), np.nan, np.float32)
+    for _, seconds, image in frames:
+        found = find(image)
+        poses = [f.pose for f in found]
+        N = len(poses)
+        yield Observation(
+            seconds=seconds,
+            hints=np.array([f.number + first_hint if f.number >= 0 else -1 for f in found], np.int64),
+            keypoints=np.array([p.keypoints for p in poses], np.float32).reshape(N, K, 2),
+            confidence=np.array([p.confidence for p in poses], np.float32).reshape(N, K),
+            scores=np.array([p.score for p in poses], np.float32),
+            colours=np.array(
+                [torso_histogram(image, p.keypoints, skeleton) for p in poses], np.float16
+            ).reshape(N, COLOURS),
+            world=np.array([missing if p.world is None else p.world for p in poses], np.float32).reshape(
+                N, K, 3
+            ),
+        )
+
+
+def _first_hint(known: Sequence[Observation]) -> int:
+    """A region number that no known observation has."""
+    return 1 + max((int(o.hints.max()) for o in known if len(o.hints)), default=-1)
+
+
+def _track(tracker: Tracker, frame: int, found: Observation) -> list[int]:
+    """Return the tracklet of each pose of a frame."""
+    if not len(found.hints):
         return []
     return tracker(
-        frame,
-        np.array([p.keypoints for p in poses]),
-        np.array([p.confidence for p in poses]),
-        np.array([p.score for p in poses]),
-        np.array([torso_histogram(image, p.keypoints, skeleton) for p in poses]),
-        hints,
+        frame, found.keypoints, found.confidence, found.scores, found.colours, found.hints.tolist()
     )
-
-
-def _store(
-    seen: _Observations, frame: int, numbers: list[int], poses: list[PersonPose], with_world: bool
-) -> None:
-    for number, pose in zip(numbers, poses, strict=True):
-        seen.frames.append(frame)
-        seen.tracklets.append(number)
-        seen.keypoints.append(np.asarray(pose.keypoints, np.float32))
-        seen.confidence.append(np.asarray(pose.confidence, np.float32))
-        if with_world:
-            missing = np.full((len(pose.keypoints), 3), np.nan, np.float32)
-            seen.world.append(missing if pose.world is None else np.asarray(pose.world, np.float32))
 
 
 def _assemble(
-    seen: _Observations, chains: Sequence[Sequence[int]], frames: int, joints: int
+    seen: Sequence[Observation],
+    tracklets: Sequence[Sequence[int]],
+    chains: Sequence[Sequence[int]],
+    joints: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (T, P, K, 2) positions, (T, P, K) confidence and (T, P, K, 3) world, or (0, P) world if none was kept."""
+    """Return (T, P, K, 2) positions, (T, P, K) confidence and (T, P, K, 3) world."""
     person_of = {number: person for person, chain in enumerate(chains) for number in chain}
-    rows = np.array([i for i, number in enumerate(seen.tracklets) if number in person_of], int)
-    at = (
-        np.array([seen.frames[i] for i in rows], int),
-        np.array([person_of[seen.tracklets[i]] for i in rows], int),
-    )
-    positions = np.full((frames, len(chains), joints, 2), np.nan, np.float32)
-    confidence = np.zeros((frames, len(chains), joints), np.float32)
-    world = np.full((frames if seen.world else 0, len(chains), joints, 3), np.nan, np.float32)
-    if len(rows):
-        positions[at] = np.array([seen.keypoints[i] for i in rows])
-        confidence[at] = np.array([seen.confidence[i] for i in rows])
-        if seen.world:
-            world[at] = np.array([seen.world[i] for i in rows])
+    shape = (len(seen), len(chains), joints)
+    positions, world = np.full((*shape, 2), np.nan, np.float32), np.full((*shape, 3), np.nan, np.float32)
+    confidence = np.zeros(shape, np.float32)
+    frame = np.repeat(np.arange(len(seen)), [len(numbers) for numbers in tracklets])
+    person = np.array([person_of.get(n, -1) for numbers in tracklets for n in numbers], int)
+    if (person >= 0).any():
+        kept = person >= 0
+        at = frame[kept], person[kept]
+        positions[at] = np.concatenate([o.keypoints for o in seen])[kept]
+        confidence[at] = np.concatenate([o.confidence for o in seen])[kept]
+        world[at] = np.concatenate([o.world for o in seen])[kept]
     confidence[~np.isfinite(positions).all(-1)] = 0
     return positions, confidence, world
 
@@ -213,28 +215,9 @@ def _warnings(keypoints: Keypoints2D, swapped: np.ndarray) -> tuple[str, ...]:
     """Say in plain words what somebody should know before trusting the keypoints."""
     if keypoints.num_people == 0:
         return ("nobody was found in the picture",)
-    times, out = keypoints.frame_times(), []
-    present = np.asarray((keypoints.confidence > 0).any(-1))
+    out = []
     for i, person in enumerate(keypoints.person_ids):
-        rows = np.flatnonzero(present[:, i])
-        patience = max(1, round(LEAVING_SECONDS * keypoints.fps))
-        for before, after in zip(rows[:-1], rows[1:], strict=True):
-            if after - before > patience:
-                out.append(f"person {person} is not seen from {times[before]:.1f} s to {times[after]:.1f} s")
-        if rows[0] > patience:
-            out.append(f"person {person} is first seen at {times[rows[0]]:.1f} s")
-        if keypoints.num_frames - 1 - rows[-1] > patience:
-            how = "leaves the picture" if _is_near_edge(keypoints, rows[-1], i) else "is no longer seen"
-            out.append(f"person {person} {how} at {times[rows[-1]]:.1f} s")
         exchanged = int(swapped[:, i].any(-1).sum())
         if exchanged:
             out.append(f"person {person}: left and right were exchanged in {exchanged} frames and put right")
     return tuple(out)
-
-
-def _is_near_edge(keypoints: Keypoints2D, frame: int, person: int) -> bool:
-    """Tell whether some keypoint is at the border of the picture or beyond."""
-    points = keypoints.positions[frame, person]
-    points = points[np.isfinite(points).all(-1)]
-    margin = NEAR_EDGE * np.array(keypoints.image_size)
-    return bool(((points < margin) | (points > np.array(keypoints.image_size) - margin)).any())

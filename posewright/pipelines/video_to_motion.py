@@ -16,6 +16,7 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.io.video import Clip, open_clip
+from posewright.pipelines.journal import Journal
 from posewright.pipelines.timing import to_constant_rate
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
@@ -111,9 +112,11 @@ def estimate(source: str | Path, options: RunOptions | None = None, **changes) -
 
 
 def find_people(
-    clip: Clip, options: RunOptions, on_progress: Report | None = None
+    clip: Clip, options: RunOptions, on_progress: Report | None = None, journal: Journal | None = None
 ) -> tuple[Keypoints2D, tuple[str, ...]]:
     """Find and follow everybody in a clip; also return warnings in plain words.
+
+    With a `journal`, what is found is kept on disk as it is found, and a look that was interrupted goes on from there.
 
     Raises:
         InputError: nobody was found.
@@ -122,14 +125,17 @@ def find_people(
 
     report = on_progress or (lambda stage, done, total: None)
     total = clip.info.num_frames
+    known = journal.read() if journal else []
     found = track_people(
-        iter(clip),
+        clip.after(known[-1].seconds if known else None),
         image_size=clip.info.size,
         fps=clip.info.fps,
         detector=load_detector(options),
         people="all" if options.people is None else options.people,
         person_order=options.person_order,
         mode=options.mode,
+        known=known,
+        keep=journal.keep if journal else None,
         on_progress=lambda done: report("people", done, total),
     )
     keypoints = found.keypoints
@@ -151,8 +157,6 @@ def load_detector(options: RunOptions):
         for name, path in (("pose_model", options.detector_model), ("box_model", options.detector_boxes))
         if path is not None
     }
-    if not hasattr(method, "load"):
-        return method.Model()
     return method.load(device=options.device, **files)
 
 

@@ -156,7 +156,7 @@ def test_hostile_npz_is_refused_and_not_run(tmp_path):
 def test_second_run_reuses_what_was_found(clip, tmp_path, monkeypatch):
     looks = []
 
-    def fake(opened, options, on_progress=None):
+    def fake(opened, options, on_progress=None, journal=None):
         looks.append(options)
         return walking_keypoints(seconds=10 / 30), ("one warning",)
 
@@ -188,7 +188,7 @@ def test_overlay_and_report_come_with_a_clip(clip, tmp_path, monkeypatch):
 def test_two_runs_into_one_folder(clip, tmp_path, monkeypatch):
     inside, go_on = threading.Event(), threading.Event()
 
-    def slow(opened, options, on_progress=None):
+    def slow(opened, options, on_progress=None, journal=None):
         inside.set()
         go_on.wait(20)
         return walking_keypoints(seconds=10 / 30), ()

@@ -13,7 +13,7 @@ from posewright.io.video import open_clip, write_video
 
 def numbered_frame(number: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
     """A picture whose brightness says its number and whose top left quarter is white."""
-    image = np.full((size[1], size[0], 3), 10 * number, np.uint8)
+    image = np.full((size[1], size[0], 3), 10 * number % 250, np.uint8)
     image[: size[1] // 2, : size[0] // 2] = 255
     return image
 
@@ -183,3 +183,13 @@ def test_leaving_a_clip_early_ends_its_thread(tmp_path):
     next(frames)
     frames.close()
     assert not [t for t in threading.enumerate() if t.name == "posewright-decode"]
+
+
+@pytest.mark.parametrize("start", [None, 0.2])
+def test_law_reading_on_after_a_time_gives_the_rest(tmp_path, start):
+    clip = open_clip(make_clip(tmp_path / "clip.mp4", frames=40), start=start)
+    every = list(clip)
+    for cut in (0, 7, 25, len(every) - 1):
+        rest = list(clip.after(every[cut].time))
+        assert [f.time for f in rest] == [f.time for f in every[cut + 1 :]]
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, every[cut + 1 :], strict=True))

@@ -8,6 +8,7 @@ import pytest
 from posewright.models.detection.detector import PersonPose, Region
 from posewright.models.detection.following import MODES, OneEuro, PeopleFollower
 from posewright.models.detection.windows import search_windows
+from posewright.pipelines.journal import Journal
 from posewright.pipelines.people import track_people
 from posewright.skeletons.joint_sets import COCO_17
 
@@ -154,21 +155,15 @@ def test_person_in_three_frames_of_many_is_nobody(make):
 
 
 @pytest.mark.parametrize("make", DETECTORS)
-def test_leaving_and_returning_and_warnings(make):
+def test_leaving_and_returning_is_one_person(make):
     path = np.concatenate([line(400, 640, 60), np.full((60, 2), np.nan), line(630, 400, 60)])
     scene = Scene({1: line(100, 120, 180), 2: path})
     found = run(scene, make(scene), person_order="first-seen")
     assert found.keypoints.num_people == 2
-    assert any("person 2 is not seen from 1.9 s to 4." in w for w in found.warnings), found.warnings
-
-
-def test_last_exit_is_told():
-    path = np.concatenate([line(400, 635, 60), np.full((60, 2), np.nan)])
-    scene = Scene({1: path})
-    found = run(scene, TopDownDetector(scene))
-    assert found.warnings[-1].startswith("person 1 leaves the picture at 1.9 s") or (
-        "person 1 leaves the picture at 2.0 s" in found.warnings
-    )
+    seen = (found.keypoints.confidence[:, 1] > 0).any(-1)
+    assert seen[5:55].all()
+    assert not seen[65:118].any()
+    assert seen[125:175].all()
 
 
 @pytest.mark.parametrize("make", DETECTORS)
@@ -275,3 +270,48 @@ def test_law_one_euro_smooths_rest_and_follows_motion():
     for t in range(60):
         value = moving(np.array([20.0 * t]), 1 / 30, 1 / 200)
     assert abs(value - 20.0 * 59) < 25
+
+
+@pytest.mark.parametrize("make", DETECTORS)
+@pytest.mark.parametrize("stop", [1, 40, 99])
+def test_an_interrupted_look_goes_on_from_its_journal(make, stop, tmp_path):
+    """What was found before is not looked for again, and the people are the same as without an interrupt."""
+    scene = Scene({1: line(100, 300, 100), 2: line(520, 320, 100)})
+    options = {"image_size": SIZE, "fps": 30.0}
+    frames = list(scene.frames(30.0))
+    whole = track_people(frames, detector=make(scene), **options)
+    journal = Journal(tmp_path / "journal", "this clip")
+
+    def interrupted():
+        yield from frames[:stop]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track_people(interrupted(), detector=make(scene), keep=journal.keep, **options)
+    known = journal.read()
+    assert len(known) == stop
+    rest = [f for f in frames if f[1] > known[-1].seconds]
+    assert len(rest) == 100 - stop
+    again = track_people(rest, detector=make(scene), known=known, keep=journal.keep, **options)
+    assert again.keypoints.num_people == whole.keypoints.num_people == 2
+    assert np.allclose(again.keypoints.times, whole.keypoints.times)
+    missed = np.isnan(again.keypoints.positions) != np.isnan(whole.keypoints.positions)
+    assert missed.mean() < 0.05
+    assert np.nanmax(np.abs(again.keypoints.positions - whole.keypoints.positions)) < 5
+    assert len(journal.read()) == 100
+    assert Journal(tmp_path / "journal", "another clip").read() == []
+    journal.remove()
+    assert not (tmp_path / "journal").exists()
+
+
+def test_a_damaged_journal_is_cut_where_it_is_damaged(tmp_path):
+    scene = Scene({1: line(100, 300, 400)})
+    journal = Journal(tmp_path, "clip")
+    track_people(
+        scene.frames(30.0), image_size=SIZE, fps=30.0, detector=TopDownDetector(scene), keep=journal.keep
+    )
+    files = sorted(tmp_path.glob("*.npz"))
+    assert len(files) == 3
+    files[1].write_bytes(files[1].read_bytes()[:100])
+    assert len(journal.read()) == 150
+    assert [f.name for f in sorted(tmp_path.glob("*.npz"))] == [files[0].name]
