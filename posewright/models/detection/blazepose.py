@@ -18,8 +18,10 @@ presence.
 
 import math
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -232,14 +234,29 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -80, 80)))
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep LiteRT's native notices ("Created TensorFlow Lite XNNPACK delegate") off stderr; errors come as exceptions."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class Network:
     """One TFLite model on a few interpreters, so that several threads can run it at once."""
 
     def __init__(self, path: Path, interpreters: int, threads: int):
         self._idle: SimpleQueue = SimpleQueue()
         for _ in range(interpreters):
-            interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            interpreter.allocate_tensors()
+            with _without_chatter():
+                interpreter = Interpreter(model_path=str(path), num_threads=threads)
+                interpreter.allocate_tensors()
             size = interpreter.get_input_details()[0]["shape"][1]
             self._idle.put((interpreter, np.empty((1, size, size, 3), np.float32)))
         self._outputs = [o["index"] for o in interpreter.get_output_details()]
