@@ -18,8 +18,7 @@ def show(result, as_json: bool = False) -> None:
     console = Console(highlight=False)
     people = f"{result.num_people} {'person' if result.num_people == 1 else 'people'}"
     console.print(
-        f"\n[bold]{escape(result.source)}[/]: {people}, {result.num_frames} frames "
-        f"at {result.fps:g} frames/s, in {result.seconds:.1f} s"
+        f"\n[bold]{escape(result.source)}[/]: {people}, {_frames(result)}, in {result.seconds:.1f} s"
     )
     for warning in result.warnings:
         console.print(f"  [yellow]![/] {escape(warning)}")
@@ -29,6 +28,12 @@ def show(result, as_json: bool = False) -> None:
         console.print(f"    {escape(str(file.relative_to(folder)))}  [dim]{_size(file)}[/]")
     if result.report is not None:
         console.print(f"\n  Open [bold]{escape(result.report.resolve().as_uri())}[/] in a browser.")
+
+
+def _frames(result) -> str:
+    if result.num_frames == 1:
+        return "1 frame"
+    return f"{result.num_frames} frames at {result.fps:g} frames/s"
 
 
 def open_in_browser(page: Path) -> None:

@@ -89,7 +89,9 @@ def hidden_remarks(keypoints: Keypoints2D, present: np.ndarray) -> tuple[str, ..
 
 
 def _hidden(person: int, joints: list[str], seconds: float) -> str:
-    """One sentence for one person."""
+    """One sentence for one person; a photo has no time to speak of."""
+    long = "" if seconds < 0.05 else f" for {seconds:.1f} s"
     if len(joints) > 4:
-        return f"person {person}: {len(joints)} joints hidden for up to {seconds:.1f} s ({', '.join(joints)}): guessed"
-    return f"person {person}: {', '.join(joints)} hidden for {seconds:.1f} s: guessed"
+        long = long.replace("for", "for up to")
+        return f"person {person}: {len(joints)} joints hidden{long} ({', '.join(joints)}): guessed"
+    return f"person {person}: {', '.join(joints)} hidden{long}: guessed"

@@ -140,8 +140,9 @@ def find_people(
     )
     keypoints = found.keypoints
     if keypoints.num_people == 0:
+        frames = f"{keypoints.num_frames} frame{'s' if keypoints.num_frames > 1 else ''}"
         raise InputError(
-            f"nobody was found in {clip.info.name} ({keypoints.num_frames} frames): is a person in the picture, at "
+            f"nobody was found in {clip.info.name} ({frames}): is a person in the picture, at "
             "least 60 pixels tall? Try --mode accurate"
         )
     return to_constant_rate(keypoints), (*clip.warnings, *found.warnings)

@@ -236,7 +236,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keep LiteRT's native notices ("Created TensorFlow Lite XNNPACK delegate") off stderr; errors come as exceptions."""
+    """Keep LiteRT's native notices ("Created ... XNNPACK delegate") off stderr; its errors are exceptions."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
