@@ -27,7 +27,7 @@ _HOMES = {
     "CameraRig": "posewright.structures.cameras",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from posewright.io.calibration import load_rig

@@ -192,15 +192,9 @@ def run_multiview(
         files = _write_motion(motion, folder, "motion", formats, report)
         page, _ = _write_pages(motion, None, folder, files, overlay=False, report_page=True, report=report)
         seconds = time.perf_counter() - began
+        made = (*files, page) if page else files
         result = RunResult(
-            motion.source,
-            folder,
-            motion,
-            (*files, page),
-            page,
-            motion.warnings,
-            seconds,
-            report.stage_seconds(),
+            motion.source, folder, motion, made, page, motion.warnings, seconds, report.stage_seconds()
         )
         _write_json(folder / SUMMARY, result.summary())
     return result

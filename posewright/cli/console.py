@@ -14,7 +14,7 @@ def progress(quiet: bool = False) -> Iterator[Report]:
         yield lambda stage, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -25,7 +25,7 @@ def progress(quiet: bool = False) -> Iterator[Report]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
@@ -40,7 +40,7 @@ def progress(quiet: bool = False) -> Iterator[Report]:
         _finish(bars, tasks)
 
 
-def _finish(bars, tasks: dict[str, int]) -> None:
+def _finish(bars, tasks: dict) -> None:
     """Fill the bars of stages whose frame count was only an estimate."""
     for task in tasks.values():
         done = bars.tasks[bars.task_ids.index(task)].completed

@@ -257,7 +257,7 @@ def _motion(
         source=path.name,
         warnings=tuple(warnings),
         history=tuple(history),
-        **rig,
+        **rig,  # pyright: ignore[reportArgumentType]
     )
 
 

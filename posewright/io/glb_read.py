@@ -184,7 +184,11 @@ def _local(node: dict, n: int, channels: dict, times: np.ndarray) -> np.ndarray:
     parts = {}
     for path, default in DEFAULTS.items():
         fixed = np.broadcast_to(np.array(node.get(path, default), float), (len(times), len(default)))
-        parts[path] = _sample(*channels[n, path], times, path) if (n, path) in channels else fixed
+        if (n, path) in channels:
+            keys, values, how = channels[n, path]
+            parts[path] = _sample(keys, values, how, times, path)
+        else:
+            parts[path] = fixed
     matrix = np.zeros((len(times), 4, 4))
     matrix[:, :3, :3] = quats_to_matrices(parts["rotation"][:, [3, 0, 1, 2]]) * parts["scale"][:, None, :]
     matrix[:, :3, 3] = parts["translation"]

@@ -72,7 +72,7 @@ def _nested(array: np.ndarray, decimals: int) -> list:
     array = np.round(np.asarray(array, np.float64), decimals)
     if np.isfinite(array).all():
         return array.tolist()
-    return np.where(np.isfinite(array), array.astype(object), None).tolist()
+    return np.where(np.isfinite(array), array.astype(object), np.array(None, object)).tolist()
 
 
 def _camera(camera: Camera) -> dict:

@@ -24,13 +24,13 @@ def select_person(motion: Motion, person: int | None) -> Motion:
     p = motion.person_ids.index(person)
     one = slice(p, p + 1)
     per_frame = ("joints", "confidence", "joints_raw", "rotations_wxyz", "contacts", "joint_covariance")
-    changes = {name: _cut(getattr(motion, name), (slice(None), one)) for name in per_frame}
+    changes: dict[str, object] = {name: _cut(getattr(motion, name), (slice(None), one)) for name in per_frame}
     if motion.keypoints is not None and motion.keypoints.num_people == motion.num_people:
         k = motion.keypoints
         changes["keypoints"] = replace(
             k, positions=k.positions[:, one], confidence=k.confidence[:, one], person_ids=k.person_ids[one]
         )
-    return replace(motion, rest_offsets=_cut(motion.rest_offsets, (one,)), person_ids=(person,), **changes)
+    return replace(motion, rest_offsets=_cut(motion.rest_offsets, (one,)), person_ids=(person,), **changes)  # pyright: ignore[reportArgumentType]
 
 
 def _cut(array: np.ndarray | None, index: tuple) -> np.ndarray | None:
@@ -118,4 +118,4 @@ def unique_names(names: list[str]) -> list[str]:
 
 def missing_confidence(joints: np.ndarray) -> np.ndarray:
     """Confidence (...) for positions (..., 3) of a file that has none: 1 where they are finite, else 0."""
-    return np.isfinite(joints).all(-1).astype(np.float32)
+    return np.asarray(np.isfinite(joints).all(-1), np.float32)

@@ -49,7 +49,7 @@ def rig_frames(motion: Motion, p: int) -> np.ndarray:
     """(T,) bool: frames in which person `p` has a root position and every rotation."""
     assert motion.rotations_wxyz is not None
     root = motion.joints[:, p, root_of(motion)]
-    return np.isfinite(root).all(-1) & np.isfinite(motion.rotations_wxyz[:, p]).all((-1, -2))
+    return np.asarray(np.isfinite(root).all(-1) & np.isfinite(motion.rotations_wxyz[:, p]).all((-1, -2)))
 
 
 def root_of(motion: Motion) -> int:
@@ -127,7 +127,7 @@ def motion_from_poses(
     return Motion(
         skeleton=skeleton,
         joints=joints,
-        confidence=np.isfinite(joints).all(-1).astype(np.float32),
+        confidence=np.asarray(np.isfinite(joints).all(-1), np.float32),
         fps=fps,
         rotations_wxyz=quats if rigid else None,
         rest_offsets=offsets if rigid else None,

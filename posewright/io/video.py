@@ -19,6 +19,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from posewright.core.errors import InputError
@@ -133,7 +134,7 @@ def _open_video(path: Path, start: float | None, end: float | None) -> Clip:
 
 
 @contextmanager
-def _container(path: Path) -> Iterator["av.container.InputContainer"]:
+def _container(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(str(path), metadata_errors="ignore")
     except (FFmpegError, OSError) as error:
@@ -151,7 +152,9 @@ def _reason(error: Exception) -> str:
 
 def _video_stream(container, path: Path):
     if not container.streams.video:
-        raise InputError(f"{path} cannot be read as a video (no pictures in it): it holds only sound, or is cut off")
+        raise InputError(
+            f"{path} cannot be read as a video (no pictures in it): it holds only sound, or is cut off"
+        )
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
@@ -269,7 +272,9 @@ def _open_folder(path: Path, fps: float, start: float | None, end: float | None)
     _check_size(size, path)
 
     def frames(warnings: list[str], after: float | None) -> Iterator[Frame]:
-        for index, (time, photo) in enumerate(c for c in chosen if after is None or c[0] > after + _SAME_TIME):
+        for index, (time, photo) in enumerate(
+            c for c in chosen if after is None or c[0] > after + _SAME_TIME
+        ):
             image = read_photo(photo)
             if (image.shape[1], image.shape[0]) != size:
                 raise InputError(

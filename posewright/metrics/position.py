@@ -53,7 +53,7 @@ def procrustes_aligned(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _scored(target: np.ndarray) -> np.ndarray:
-    return np.isfinite(target).all(-1)
+    return np.asarray(np.isfinite(target).all(-1))
 
 
 def _mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

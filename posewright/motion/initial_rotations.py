@@ -134,7 +134,9 @@ def _procrustes(
     total = pull * prior
     for seen, rest, weight in pairs:
         total = total + (weight[..., None] * seen)[..., :, None] * rest[..., None, :]
-    return roma.special_procrustes(total)
+    turned = roma.special_procrustes(total)
+    assert isinstance(turned, Tensor)
+    return turned
 
 
 def _trunk(pose: _Observed, R: Tensor) -> None:

@@ -6,6 +6,7 @@ A journal is a folder of numbered npz files, each with the people of some frames
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,9 @@ class Journal:
         return self.folder / f"{number:06}.npz"
 
     def _write(self, observations: list[Observation]) -> None:
-        columns = {name: np.concatenate([getattr(o, name) for o in observations]) for name in _FIELDS}
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(o, name) for o in observations]) for name in _FIELDS
+        }
         counts = np.array([len(o.hints) for o in observations])
         seconds = np.array([o.seconds for o in observations])
         with atomic_path(self._path(len(self._files()))) as temporary, temporary.open("wb") as stream:

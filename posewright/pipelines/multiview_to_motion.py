@@ -233,6 +233,7 @@ def _triangulate_person(views, flat, rig: CameraRig, group: list[Track]) -> tupl
     found = triangulate(
         torch.from_numpy(points), R, t, torch.from_numpy(weights**2), focal, max_error=AGREE_ERROR
     )
-    used = found.used.numpy() & np.isfinite(found.points.numpy()).all(-1)[:, None]
+    solved = np.asarray(np.isfinite(found.points.numpy()).all(-1))
+    used = found.used.numpy() & solved[:, None]
     mean = (weights * used).sum(1) / np.maximum(used.sum(1), 1)
     return found.points.numpy().astype(np.float32), (mean * used.mean(1)).astype(np.float32)

@@ -93,7 +93,7 @@ class Motion:
 
     def present(self) -> np.ndarray:
         """(T, P) bool: the person has at least one finite joint."""
-        return np.isfinite(self.joints).all(-1).any(-1)
+        return np.asarray(np.isfinite(self.joints).all(-1).any(-1))
 
     def noted(self, note: str, **changes) -> "Motion":
         """Return a copy with `changes` and one more line of history."""
