@@ -11,7 +11,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from posewright.core.weights import Paper, Weights  # noqa: E402
+from docs.readme_results import with_results  # noqa: E402
+from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
 
@@ -42,16 +43,11 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def paper(method: ModuleType) -> str:
     """Return a method's paper as a link with its venue."""
-    if isinstance(method.PAPER, Paper):
-        return f"[{method.PAPER.title}]({method.PAPER.url}), {method.PAPER.venue}"
-    title = (method.__doc__ or "").strip().splitlines()[0].rstrip(".")
-    return f"[{title}]({method.PAPER})"
+    return f"[{method.PAPER.title}]({method.PAPER.url}), {method.PAPER.venue}"
 
 
 def code_licence(method: ModuleType) -> str:
     """Return the licence of the official code."""
-    if not isinstance(method.PAPER, Paper):
-        return "-"
     licence = method.PAPER.code_licence or "-"
     return f"[{licence}]({method.PAPER.code})" if method.PAPER.code else licence
 
@@ -145,7 +141,12 @@ def zoo() -> str:
     return "".join(page)
 
 
-PAGES: dict[str, Callable[[], str]] = {"zoo.md": zoo}
+def readme() -> str:
+    """Return the README with the table of results as they are now."""
+    return with_results((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+PAGES: dict[str, Callable[[], str]] = {"zoo.md": zoo, "../README.md": readme}
 """Page under docs/ -> what makes it."""
 
 

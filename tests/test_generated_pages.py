@@ -15,7 +15,7 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["zoo.md"])
+@pytest.mark.parametrize("page", ["zoo.md", "../README.md"])
 def test_contract_generated_page_is_up_to_date(page):
     made = generator().PAGES[page]()
     assert (DOCS / page).read_text(encoding="utf-8") == made, (

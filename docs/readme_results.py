@@ -1,0 +1,130 @@
+"""The table of the README, from `benchmarks/results`: nothing in it is typed by hand."""
+
+import csv
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->"
+PEAK = 1000.0
+
+
+def rows(name: str, **where: str) -> list[dict[str, str]]:
+    """Rows of `results/<name>.csv` whose columns have these values; none if the file is not there."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [r for r in csv.DictReader(stream) if all(r.get(k) == v for k, v in where.items())]
+
+
+def lifting() -> list[tuple[str, str, str]]:
+    """Accuracy on motion capture of people not trained on."""
+    usual = {"keypoints": "coco_feet_21", "missing_percent": "0.0", "focal": "known", "action": "all"}
+    found = {r["method"]: r for r in rows("lifting_accuracy", noise_percent="1.0", **usual)}
+    if "raylift" not in found:
+        return []
+    own = found["raylift"]
+    others = ", ".join(
+        f"{name} {float(r['mpjpe_mm']):.0f} / {float(r['pa_mpjpe_mm']):.0f}"
+        for name, r in found.items()
+        if not name.startswith("raylift")
+    )
+    text = f"{float(own['mpjpe_mm']):.1f} / {float(own['pa_mpjpe_mm']):.1f} mm"
+    return [
+        (
+            "2D to 3D on people and cameras not trained on, 1 % keypoint noise: MPJPE / PA-MPJPE",
+            text,
+            f"same 2D: {others}",
+        )
+    ]
+
+
+def real_video() -> list[tuple[str, str, str]]:
+    """One camera against four on a real recording."""
+    found = {r["method"]: r for r in rows("multiview_reference", camera="mean of 4")}
+    if not {"posewright", "MediaPipe"} <= found.keys():
+        return []
+    own, other = found["posewright"], found["MediaPipe"]
+    figures = (
+        ("pa_mpjpe_mm", "PA-MPJPE", "mm"),
+        ("bone_length_deviation_mm", "bone length deviation", "mm"),
+        ("jitter_m_s3", "jitter", "m/s³"),
+    )
+    what = "real video, one camera against four triangulated"
+    return [
+        (f"{what}: {name}", f"{float(own[key]):.1f} {unit}", f"MediaPipe {float(other[key]):.1f} {unit}")
+        for key, name, unit in figures
+    ]
+
+
+def people() -> list[tuple[str, str, str]]:
+    """Following people, and agreement with MediaPipe's landmarks."""
+    out = []
+    demo = rows("demo_tracking", mode="balanced")
+    if demo:
+        share = " and ".join(f"{float(r['followed_percent']):.0f} %" for r in demo)
+        switches = sum(int(r["identity_switches"]) + int(r["phantoms"]) for r in demo)
+        out.append(
+            (
+                "demo clip: frames in which each visible person is followed",
+                share,
+                f"{switches} switches or phantoms",
+            )
+        )
+    pooled = [r for r in rows("mediapipe_parity") if r["file"].startswith("all landmarks")]
+    if pooled:
+        median, high = float(pooled[0]["median_percent"]), float(pooled[0]["p95_percent"])
+        text = f"median {median:.2f} %, 95th percentile {high:.1f} %"
+        out.append(
+            (
+                "difference from MediaPipe Pose 0.10.21's landmarks, of body height",
+                text,
+                "same models, run by us",
+            )
+        )
+    return out
+
+
+def speed() -> list[tuple[str, str, str]]:
+    """Whole runs as a user starts them."""
+    wanted = {
+        "run: one person, motion files only": "1280x720, one person, motion files",
+        "run: one person, with report and overlay": "1280x720, one person, with report and overlay",
+        "run: two people, motion files only": "1280x720, two people, motion files",
+        "run: two people, with report and overlay": "1280x720, two people, with report and overlay",
+        "run: one person, 10 minutes, with report and overlay": "ten minutes of it",
+    }
+    found = {r["what"]: r for r in rows("speed")}
+    return [
+        (
+            f"`posewright run`, {name}",
+            f"{float(found[what]['frames_per_second']):.0f} frames/s",
+            f"peak memory {float(found[what]['peak_memory_mb']) / PEAK:.2f} GB",
+        )
+        for what, name in wanted.items()
+        if what in found
+    ]
+
+
+def clients() -> list[tuple[str, str, str]]:
+    """What other programs read back."""
+    return [
+        (f"read by {r['program']}: {r['what']}", r["figure"], r["note"])
+        for r in rows("clients")
+        if r.get("in_readme") == "yes"
+    ]
+
+
+def table() -> str:
+    """Return the Markdown table, and on which machine its figures were made."""
+    lines = [*lifting(), *real_video(), *people(), *speed(), *clients()]
+    body = "".join(f"| {what} | {figure} | {beside} |\n" for what, figure, beside in lines)
+    machines = {r["machine"] for r in rows("speed")}
+    note = f"\nSpeeds: {'; '.join(sorted(machines))}.\n" if machines else ""
+    return f"| what | posewright | beside it |\n|---|---|---|\n{body}{note}"
+
+
+def with_results(readme: str) -> str:
+    """Return the README with its table made anew."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}{table()}{rest[rest.index(END) :]}"
