@@ -107,12 +107,19 @@ def speed() -> list[tuple[str, str, str]]:
 
 
 def clients() -> list[tuple[str, str, str]]:
-    """What other programs read back."""
-    return [
-        (f"read by {r['program']}: {r['what']}", r["figure"], r["note"])
-        for r in rows("clients")
-        if r.get("in_readme") == "yes"
-    ]
+    """What other programs read back, the worst of all samples."""
+    found = rows("clients")
+    out = []
+    for program, check, files in (
+        ("blender", "joint positions", "BVH, GLB, FBX and .blend"),
+        ("opensim", "marker positions", "TRC and C3D"),
+    ):
+        own = [r for r in found if r["client"].startswith(program) and r["check"].endswith(check)]
+        if own:
+            worst = max(float(r["value"]) for r in own)
+            name = own[0]["client"].split("-")[0]
+            out.append((f"{files} opened by {name}: largest error of a {check[:-1]}", f"{worst:.3f} mm", ""))
+    return out
 
 
 def table() -> str:
