@@ -72,17 +72,12 @@ def read(source: str, target: str) -> None:
         bpy.ops.import_scene.fbx(filepath=source, ignore_leaf_bones=False, automatic_bone_orientation=False)
     scene = bpy.context.scene
     rigs = sorted((o for o in scene.objects if o.type == "ARMATURE"), key=lambda o: o.name)
-    if source.endswith(".fbx"):
-        ends = [
-            o.animation_data.action.frame_range for o in rigs if o.animation_data and o.animation_data.action
-        ]
-        if ends:
-            scene.frame_start = round(min(e[0] for e in ends))
-            scene.frame_end = round(max(e[1] for e in ends))
-    frames = range(scene.frame_start, scene.frame_end + 1)
-    poses = [np.empty((len(frames), len(rig.pose.bones), 4, 4)) for rig in rigs]
-    for n, frame in enumerate(frames):
-        scene.frame_set(frame)
+    times = (
+        key_times(rigs, scene) if source.endswith(".fbx") else range(scene.frame_start, scene.frame_end + 1)
+    )
+    poses = [np.empty((len(times), len(rig.pose.bones), 4, 4)) for rig in rigs]
+    for n, time in enumerate(times):
+        scene.frame_set(int(time), subframe=float(time - int(time)))
         for rig, pose in zip(rigs, poses, strict=True):
             world = np.array(rig.matrix_world)
             pose[n] = world @ np.array([bone.matrix for bone in rig.pose.bones])
@@ -98,6 +93,19 @@ def read(source: str, target: str) -> None:
             f"poses{n}": pose,
         }
     np.savez(target, **arrays)
+
+
+def key_times(rigs: list, scene) -> np.ndarray:
+    """Scene time of every frame of an imported FBX.
+
+    Blender 4.5 places the keys of a fractional rate such as 29.97 as if it were the whole number (30), so
+    that frames are `fps_base` apart.
+    """
+    actions = [rig.animation_data.action for rig in rigs if rig.animation_data and rig.animation_data.action]
+    first = min((action.frame_range[0] for action in actions), default=scene.frame_start)
+    last = max((action.frame_range[1] for action in actions), default=scene.frame_start)
+    step = scene.render.fps_base
+    return first + step * np.arange(round((last - first) / step) + 1)
 
 
 def main() -> None:
