@@ -30,6 +30,10 @@ def run_command_line(arguments: list[str], debug: bool = False) -> int:
         return INTERRUPTED
     except typer.Exit as error:
         return error.exit_code
+    except SystemExit as stop:  # a recipe or a measurement ended itself
+        if isinstance(stop.code, str):
+            _say(stop.code)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

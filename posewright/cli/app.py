@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from posewright import __version__
-from posewright.cli import batch, convert, demo, doctor, models, multiview, run, view
+from posewright.cli import batch, convert, demo, doctor, evaluate, models, multiview, run, scripts, view
 
 app = typer.Typer(
     name="posewright",
@@ -41,4 +41,7 @@ app.command("convert")(convert.convert)
 app.command("view")(view.view)
 app.command("batch")(batch.batch)
 app.add_typer(models.app, name="models")
+app.command("evaluate")(evaluate.evaluate)
+app.command("train", context_settings=scripts.PASS_ON)(scripts.train)
+app.command("benchmark", context_settings=scripts.PASS_ON)(scripts.benchmark)
 app.command("doctor")(doctor.doctor)

@@ -10,7 +10,19 @@ from posewright.cli import explain, run_command_line
 from posewright.io import keypoints_npz
 from tests.scenes import walking_keypoints
 
-VERBS = ("run", "demo", "convert", "view", "batch", "doctor", "models")
+VERBS = (
+    "run",
+    "demo",
+    "convert",
+    "view",
+    "batch",
+    "doctor",
+    "models",
+    "multiview",
+    "evaluate",
+    "train",
+    "benchmark",
+)
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -221,3 +233,22 @@ def test_doctor_reports_as_json(capsys):
     assert checks["one OpenCV"]["state"] == "ok"
     assert status == int(any(c["state"] == "missing" for c in checks.values()))
     assert all(c["mend"] for c in checks.values() if c["state"] == "missing")
+
+
+@pytest.mark.parametrize(("verb", "known"), [("train", "train_raylift"), ("benchmark", "speed")])
+def test_recipes_and_measurements_are_listed_by_name(verb, known, capsys):
+    assert run_command_line([verb]) == 0
+    assert known in capsys.readouterr().out
+    assert run_command_line([verb, "nothing"]) == 1
+    assert known in capsys.readouterr().err
+
+
+def test_what_follows_the_name_goes_to_the_recipe(capsys):
+    assert run_command_line(["benchmark", "report_screenshot", "--", "--help"]) == 0
+    assert "--phone" in capsys.readouterr().out
+
+
+def test_evaluate_without_recordings_says_where_to_put_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("POSEWRIGHT_DATA", str(tmp_path))
+    assert run_command_line(["evaluate", "--json"]) == 1
+    assert "POSEWRIGHT_DATA" in capsys.readouterr().err
