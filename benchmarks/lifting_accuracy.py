@@ -63,7 +63,7 @@ def mean_pose() -> Predictor:
 class NearestPose:
     """Training poses by their projections, each turned about the vertical and seen from a little above or below."""
 
-    def __init__(self, poses: int = 12_500, directions: int = 24):
+    def __init__(self, poses: int = 5_000, directions: int = 24):
         clips = SyntheticClips(load_mocap("train"), STILL, seed=12)
         upright = clips.poses(poses, 2)[:, 0]
         upright = upright - upright[:, :1]
