@@ -2,7 +2,8 @@
 
 Convention: millimetres, Z up, our world's axes unchanged; joint names are the labels; several people are told
 apart by a prefix, `person1:left_hip`, as motion-capture programs do. Missing = residual -1. Positions are
-stored as float32 millimetres. Rotations, bones and confidence are not in the file.
+stored as float32 millimetres. Rotations, bones and confidence are not in the file. At most 65535 frames;
+where the start time would count beyond that, it is lost.
 """
 
 import struct
@@ -22,6 +23,8 @@ from posewright.io.user_files import expect, reading
 from posewright.structures.motion import Motion
 
 SUFFIXES = (".c3d",)
+MAX_FRAMES = 65535
+"""What the format's 16-bit counters hold; ezc3d reads no further."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 CHILD = Path(__file__).with_name("c3d_child.py")
 SECONDS, BYTES_PER_SECOND = 30.0, 1e6
@@ -33,6 +36,11 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None) -> Non
     motion = select_person(motion, person)
     T, P, J, _ = motion.joints.shape
     expect(P > 0 and T > 0, "the motion has no people or no frames; a C3D file needs both")
+    expect(
+        T <= MAX_FRAMES,
+        f"the motion has {T} frames, and a C3D file holds at most {MAX_FRAMES}: write .trc or .npz, or shorter parts",
+    )
+    first = max(0, round(motion.start_time * motion.fps))
     prefixes = [f"person{i}:" if P > 1 else "" for i in motion.person_ids]
     points = np.full((4, P * J, T), 1.0)
     points[:3] = motion.joints.reshape(T, P * J, 3).transpose(2, 1, 0) * 1000.0
@@ -44,7 +52,7 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None) -> Non
     c3d.add_parameter("POINT", "X_SCREEN", ["+X"])
     c3d.add_parameter("POINT", "Y_SCREEN", ["+Z"])
     c3d["data"]["points"] = points
-    c3d["header"]["points"]["first_frame"] = max(0, round(motion.start_time * motion.fps))
+    c3d["header"]["points"]["first_frame"] = first if first + T <= MAX_FRAMES else 0
     with atomic_path(path) as temporary:
         c3d.write(str(temporary))
 
@@ -112,6 +120,9 @@ def _motion(a: dict[str, np.ndarray], up: str, path: Path) -> Motion:
     people, joints = _split_people([labels[n] for n in keep])
     values = _positions(a, up)[:, keep].reshape(frames, len(people), -1, 3).astype(np.float32)
     rate, dropped = float(a["rate"]), count - len(keep)
+    full = (
+        f"{path.name} has {MAX_FRAMES} frames, the most that C3D counts: what comes after them is not read."
+    )
     return Motion(
         skeleton=named_skeleton(joints, None, path.stem),
         joints=values,
@@ -120,6 +131,7 @@ def _motion(a: dict[str, np.ndarray], up: str, path: Path) -> Motion:
         person_ids=people,
         start_time=int(a["first_frame"]) / rate,
         source=path.name,
+        warnings=(full,) if frames >= MAX_FRAMES else (),
         history=(f"read from {path.name}" + (f", without {dropped} model outputs" if dropped else ""),),
     )
 

@@ -198,7 +198,10 @@ def _local(node: dict, n: int, channels: dict, times: np.ndarray) -> np.ndarray:
 
 def _sample(keys: np.ndarray, values: np.ndarray, mode: str, times: np.ndarray, path: str) -> np.ndarray:
     """Values at `times`, held before the first and after the last key (glTF 2.0, appendix C)."""
-    at = np.clip(np.searchsorted(keys, times + 1e-6, side="right") - 1, 0, max(len(keys) - 2, 0))
+    # key times are float32: a frame that is a key but for that rounding is that key
+    nearest = keys[np.clip(np.searchsorted((keys[1:] + keys[:-1]) / 2, times), 0, len(keys) - 1)]
+    times = np.where(np.abs(times - nearest) <= 1e-6 + 1.2e-7 * np.abs(times), nearest, times)
+    at = np.clip(np.searchsorted(keys, times, side="right") - 1, 0, max(len(keys) - 2, 0))
     following = np.minimum(at + 1, len(keys) - 1)
     span = np.where(following > at, keys[following] - keys[at], 1.0)
     u = np.clip((times - keys[at]) / span, 0, 1)[:, None]

@@ -49,7 +49,10 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None, indent
     }
     separators = (",", ":") if indent is None else None
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(document, file, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators)
+        # dumps, not dump: only it uses the fast encoder
+        file.write(
+            json.dumps(document, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators)
+        )
 
 
 def _person(motion: Motion, p: int) -> dict:

@@ -11,6 +11,8 @@ import pytest
 
 from posewright.core.errors import InputError
 from posewright.io import formats
+from posewright.skeletons.joint_sets import RIG_26
+from posewright.structures.motion import Motion
 from tests.io.sample_motion import sample_angles, sample_motion
 
 SLOW = {".c3d"}
@@ -260,6 +262,29 @@ def test_npz_that_claims_to_be_huge_is_refused(tmp_path):
         archive.writestr("joints.npy", header.ljust(127) + b"\n")
     with pytest.raises(InputError):
         formats.load(file)
+
+
+def test_c3d_longer_than_its_counters_is_refused(tmp_path):
+    joints = np.zeros((65536, 1, 26, 3), np.float32)
+    motion = Motion(RIG_26, joints, np.ones(joints.shape[:3], np.float32), 120.0)
+    with pytest.raises(InputError, match="at most 65535"):
+        formats.save(motion, tmp_path / "long.c3d")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_c3d_of_many_people_has_more_labels_than_one_list_holds(tmp_path):
+    motion = sample_motion(12, 13)
+    read = formats.load(formats.save(motion, tmp_path / "many.c3d")[0])
+    assert read.person_ids == motion.person_ids
+    assert np.nanmax(np.abs(read.joints - motion.joints)) < 1e-6
+
+
+def test_glb_of_a_long_clip_is_read_at_its_keys(tmp_path):
+    """After 500 seconds float32 key times are 3e-5 s off."""
+    motion = sample_motion(1, 6000, 10.0)
+    (file,) = formats.save(motion, tmp_path / "long.glb", skin=False)
+    far = np.abs(motion.joints).max() * 1.2e-7  # float32 at this distance from the origin
+    assert np.abs(formats.load(file).joints - motion.joints).max() < 1e-6 + 2 * far
 
 
 def test_one_row_csv_needs_a_rate(tmp_path):
