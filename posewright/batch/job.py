@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from posewright import __version__
-from posewright.core.errors import InputError
+from posewright.core.errors import InputError, MissingExtraError
 from posewright.core.files import atomic_path
 from posewright.io import formats as motion_files
 from posewright.io import keypoints_npz
@@ -139,7 +139,7 @@ def run_clip(
         keypoints, notes = _keypoints(source, clip, folder, options, fresh, report)
         motion = keypoints_to_motion(keypoints, options, source=_name(source), on_progress=report)
         motion = replace(motion, warnings=(*notes, *motion.warnings))
-        files = _write_motion(motion, folder, _stem(source), formats, report)
+        motion, files = _write_motion(motion, folder, _stem(source), formats, report)
         page, pictures = _write_pages(motion, clip, folder, files, overlay, report_page, report)
         result = RunResult(
             _name(source),
@@ -189,7 +189,7 @@ def run_multiview(
         (folder / SUMMARY).unlink(missing_ok=True)
         motion = estimate_multiview(sources, rig, options, report)
         motion = replace(motion, source=", ".join(_name(s) for s in sources))
-        files = _write_motion(motion, folder, "motion", formats, report)
+        motion, files = _write_motion(motion, folder, "motion", formats, report)
         page, _ = _write_pages(motion, None, folder, files, overlay=False, report_page=True, report=report)
         seconds = time.perf_counter() - began
         made = (*files, page) if page else files
@@ -268,16 +268,23 @@ def fingerprint(source: str | Path, options: RunOptions, everything: bool = Fals
 # --------------------------------------------------------------------------------------------- writing
 
 
-def _write_motion(motion: Motion, folder: Path, stem: str, formats, report: Report) -> tuple[Path, ...]:
-    written = list(motion_files.save(motion, folder / "motion.npz"))
+def _write_motion(
+    motion: Motion, folder: Path, stem: str, formats, report: Report
+) -> tuple[Motion, tuple[Path, ...]]:
+    """Write the files; a format that cannot hold this motion becomes a warning, so that the others are not lost."""
+    files = list(motion_files.save(motion, folder / "motion.npz"))
+    notes = []
     for done, suffix in enumerate(formats):
         report("motion files", done, len(formats))
         if suffix == "npz":
             continue
         extra = {"angles": joint_angles(motion)} if suffix == "mot" else {}
-        written += motion_files.save(motion, folder / f"{stem}.{suffix}", **extra)
+        try:
+            files += motion_files.save(motion, folder / f"{stem}.{suffix}", **extra)
+        except (InputError, MissingExtraError) as error:
+            notes.append(f"no .{suffix} file: {error}")
     report("motion files", len(formats), len(formats))
-    return tuple(written)
+    return replace(motion, warnings=(*motion.warnings, *notes)), tuple(files)
 
 
 def _write_pages(

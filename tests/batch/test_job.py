@@ -254,3 +254,15 @@ def test_interrupt_leaves_no_half_written_file_and_the_next_run_works(keypoints_
     for path in out.glob("*.npz"):
         pw.load(path)
     assert run_clip(keypoints_file, out).num_frames == 60
+
+
+def test_a_format_that_cannot_hold_the_motion_does_not_cost_the_others(keypoints_file, tmp_path, monkeypatch):
+    from posewright.io import c3d
+
+    def full(*arguments, **options):
+        raise InputError("too many frames for this format")
+
+    monkeypatch.setattr(c3d, "write", full)
+    result = run_clip(keypoints_file, tmp_path / "out", formats=("c3d", "bvh"), report_page=False)
+    assert [f.name for f in result.files] == ["motion.npz", "walk.bvh"]
+    assert "no .c3d file: too many frames for this format" in result.warnings
