@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from posewright import __version__
-from posewright.cli import batch, convert, demo, doctor, evaluate, models, multiview, run, scripts, view
+from posewright.cli import (
+    batch,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    multiview,
+    run,
+    scripts,
+    serve,
+    view,
+)
 
 app = typer.Typer(
     name="posewright",
@@ -37,9 +49,11 @@ def root(
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("multiview")(multiview.multiview)
+app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("view")(view.view)
 app.command("batch")(batch.batch)
+app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("train", context_settings=scripts.PASS_ON)(scripts.train)

@@ -27,6 +27,7 @@ OPTIONAL = {
     "transformers": ("hf", "ViTPose and RT-DETR detectors"),
     "pxr": ("usd", "writing .usda"),
     "bpy": ("blender", "writing .fbx and .blend"),
+    "fastapi": ("serve", "posewright serve"),
 }
 OPENCV_WHEELS = (
     "opencv-python",

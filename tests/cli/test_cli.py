@@ -22,6 +22,7 @@ VERBS = (
     "evaluate",
     "train",
     "benchmark",
+    "serve",
 )
 
 
