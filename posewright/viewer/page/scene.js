@@ -143,6 +143,16 @@ class Scene {
     return [centre[0], centre[1], 0.9];
   }
 
+  /** Middle and radius of the person who is followed, else of everybody shown at this frame; null where nobody is. */
+  gathering(frame) {
+    const who = this.follow >= 0 ? [this.follow] : this.shown.flatMap((visible, p) => (visible ? [p] : []));
+    const joints = who.flatMap((p) => this.clip.pose(p, frame).filter(Boolean));
+    if (!joints.length) return null;
+    const span = [0, 1, 2].map((k) => joints.map((joint) => joint[k])).map((v) => [Math.min(...v), Math.max(...v)]);
+    const centre = span.map(([low, high]) => (low + high) / 2);
+    return { centre, radius: 0.5 * Math.hypot(...span.map(([low, high]) => high - low)) + 0.2 };
+  }
+
   /** Person who is followed, or else the first one shown at this frame; -1 where nobody is. */
   someone(frame) {
     if (this.follow >= 0) return this.follow;
@@ -163,13 +173,12 @@ class Scene {
     const frame = this.clip.frameAt(time), p = this.someone(frame);
     if (name === "camera") return this.standAtCamera(frame);
     const facing = (p >= 0 ? this.facing(p, frame) : null) ?? -Math.PI / 2;
-    const place = p >= 0 ? this.placeOf(p, frame) : null;
-    const near = name === "reset" ? null : place;
-    const target = near ?? this.bounds.centre, radius = near ? 1.15 : this.bounds.radius;
+    const near = name === "reset" ? null : this.gathering(frame);
+    const { centre: target, radius } = near ?? this.bounds;
     this.following = null;
     if (name === "front") this.viewpoint.frame(target, radius, facing, 0.08);
     else if (name === "side") this.viewpoint.frame(target, radius, facing + Math.PI / 2, 0.08);
-    else if (name === "top") this.viewpoint.frame(target, near ? 1.6 : radius, this.cameraAzimuth(frame), Math.PI / 2);
+    else if (name === "top") this.viewpoint.frame(target, near ? radius + 0.4 : radius, this.cameraAzimuth(frame), Math.PI / 2);
     else this.viewpoint.frame(target, Math.min(radius * 0.85, 9), this.cameraAzimuth(frame) + 0.5, 0.26);
   }
 
