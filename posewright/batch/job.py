@@ -246,7 +246,12 @@ def _keypoints(
     journal = None if clip.info.kind == "webcam" else Journal(folder / _JOURNAL, mark)
     if journal and fresh:
         journal.remove()
-    keypoints, notes = find_people(clip, options, report, journal)
+    try:
+        keypoints, notes = find_people(clip, options, report, journal)
+    except InputError:  # nobody there: nothing to go on with
+        if journal:
+            journal.remove()
+        raise
     keypoints_npz.write(keypoints, kept, {"fingerprint": mark, "warnings": list(notes)})
     if journal:
         journal.remove()

@@ -253,3 +253,51 @@ def test_evaluate_without_recordings_says_where_to_put_them(tmp_path, monkeypatc
     monkeypatch.setenv("POSEWRIGHT_DATA", str(tmp_path))
     assert run_command_line(["evaluate", "--json"]) == 1
     assert "POSEWRIGHT_DATA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "frames"), [((16, 16), 5), ((320, 180), 12), ((320, 180), 1)])
+def test_a_clip_without_people_is_one_line(size, frames, tmp_path, capsys):
+    """With the real detector, which fetches its models the first time."""
+    import numpy as np
+
+    from posewright.io.video import write_video
+
+    with write_video(tmp_path / "grey.mp4", size, 30) as write:
+        for shade in range(frames):
+            write(np.full((size[1], size[0], 3), 90 + shade, np.uint8))
+    assert run_command_line(["run", str(tmp_path / "grey.mp4"), "-o", str(tmp_path / "out"), "--json"]) == 1
+    error = capsys.readouterr().err
+    assert "nobody was found in grey.mp4" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_real_clip_goes_all_the_way(shared_data, tmp_path, capsys):
+    """A person on film, the real detector and lifter, every file; then again without looking at the pictures."""
+    clip = shared_data / "media" / "videos" / "squats_5fps.mp4"
+    arguments = [
+        "run",
+        str(clip),
+        "-o",
+        str(tmp_path / "out"),
+        "--end",
+        "3",
+        "--json",
+        "--subject-height",
+        "1.7",
+    ]
+    assert run_command_line(arguments) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["people"] == 1
+    assert summary["frames"] == 15
+    assert {"squats_5fps.bvh", "squats_5fps.glb", "overlay.mp4", "report.html"} <= set(summary["files"])
+    assert run_command_line([*arguments, "--smooth", "none"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert "people (from before)" in again["stage_seconds"]
+    import posewright as pw
+
+    motion = pw.load(tmp_path / "out" / "motion.npz")
+    knee = motion.joints[:, 0, motion.skeleton.index("left_knee"), 2]
+    hip = motion.joints[:, 0, motion.skeleton.index("left_hip"), 2]
+    assert hip.max() - hip.min() > 0.15, "squatting lowers the hips"
+    assert 0.25 < knee.mean() < 0.65
