@@ -29,9 +29,9 @@ def doctor(
     console = Console(highlight=False)
     marks = {"ok": "[green]✓[/]", "note": "[yellow]•[/]", "missing": "[red]✗[/]"}
     for check in checks:
-        console.print(f" {marks[check.state]} [bold]{escape(check.name):<22}[/] {escape(check.found)}")
+        console.print(f" {marks[check.state]} [bold]{escape(check.name):<27}[/] {escape(check.found)}")
         if check.mend:
-            console.print(f"   {'':<22} [dim]→ {escape(check.mend)}[/]")
+            console.print(f"   {'':<27} [dim]→ {escape(check.mend)}[/]")
     console.print(
         "\n" + ("Everything needed is here." if not broken else "Some things that are needed are missing.")
     )
