@@ -79,7 +79,14 @@ def create_app(settings: Settings) -> FastAPI:
         runner.stop()
         store.close()
 
-    app = FastAPI(title="posewright", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="posewright",
+        version=__version__,
+        lifespan=life,
+        docs_url=None,  # both pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.include_router(_jobs(store, runner, settings))
     app.include_router(_about(store, settings))
 

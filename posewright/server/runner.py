@@ -76,7 +76,11 @@ class Runner:
         if self._stopping.is_set() and status != 0:
             job.state = QUEUED
             return
-        self._store.finish(job, *((DONE, None) if status == 0 else (FAILED, _reason(status, said))))
+        if status == 0:
+            self._store.finish(job, DONE)
+            return
+        hidden = f"{self._store.source(job).parent}{os.sep}"  # where things lie here is no client's business
+        self._store.finish(job, FAILED, _reason(status, said.replace(hidden, "")))
 
     def _spawn(self, job: Job) -> subprocess.Popen | None:
         """Start the process, unless the job was cancelled or the server began to stop in the same moment."""
