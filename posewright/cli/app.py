@@ -7,6 +7,7 @@ import typer
 from posewright import __version__
 from posewright.cli import (
     batch,
+    calibrate,
     convert,
     demo,
     doctor,

@@ -49,14 +49,24 @@ def load_rig(path: str | Path, *, unit: str = "m") -> CameraRig:
 
 def save_rig(rig: CameraRig, path: str | Path) -> None:
     """Write a calibration as `.toml` (aniposelib, Pose2Sim) or `.json` (OpenCV matrices), metres."""
-    suffix = Path(path).suffix.lower()
+    suffix = check_suffix(path)
     writers = {".toml": _toml_text, ".json": _json_text}
-    if suffix not in writers:
-        raise InputError(f"{path}: calibrations are written as {' or '.join(writers)}")
     moving = [camera.name for camera in rig.cameras if np.ndim(camera.R) != 2]
     expect(not moving, f"camera {moving[0] if moving else ''} moves; these files hold fixed cameras")
     with atomic_path(path) as temporary:
         temporary.write_text(writers[suffix](rig), encoding="utf-8")
+
+
+def check_suffix(path: str | Path) -> str:
+    """Suffix of a calibration to write, so that a long computation need not fail at its end.
+
+    Raises:
+        InputError: not one that `save_rig` writes.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".toml", ".json"):
+        raise InputError(f"{path}: calibrations are written as .toml or .json")
+    return suffix
 
 
 def read_qualisys(path: str | Path) -> CameraRig:
