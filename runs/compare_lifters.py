@@ -1,11 +1,12 @@
-"""Compare architectures of the default lifter at equal training time, the way the shipped one was chosen.
+"""Compare architectures of the default lifter at equal training time, with the recipe that trained it.
 
     python runs/compare_lifters.py --minutes 2.5 --out out/compare
 
 Trains per-frame, convolution, attention and hybrid (convolution and attention in turn) one after another, each
 from scratch for the same time on the same data by `runs/train_raylift.py`, and the hybrid with AdamW in place of
 Muon; scores each on every eighth test view of `val`. Two CPU cores, 5 x 2.5 minutes and scoring. Writes
-benchmarks/results/lifter_architectures.csv. Times are short, so the order says how fast each learns rather than
+benchmarks/results/lifter_architectures_by_recipe.csv (lifter_architectures.csv
+holds the shorter exploration that chose the shipped one). Times are short, so the order says how fast each learns rather than
 how good it could become; run it on a machine that does nothing else.
 """
 
@@ -56,7 +57,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("out/compare"))
     arguments = parser.parse_args()
-    print(write_rows("lifter_architectures", [train(n, o, arguments) for n, o in CANDIDATES.items()]))
+    print(
+        write_rows("lifter_architectures_by_recipe", [train(n, o, arguments) for n, o in CANDIDATES.items()])
+    )
 
 
 if __name__ == "__main__":
