@@ -218,7 +218,9 @@ def keypoints_to_motion(
     report = on_progress or (lambda stage, done, total: None)
     report("lifting to 3D", 0, 1)
     camera = make_camera(keypoints.image_size, options)
-    relative, confidence = lift_people(keypoints, camera, model=options.lifter, device=options.device)
+    relative, confidence = lift_people(
+        keypoints, camera, model=options.lifter, device=options.device, flip=options.mode != "fast"
+    )
     report("lifting to 3D", 1, 1)
     report("motion", 0, 1)
     motion = to_motion(
