@@ -6,8 +6,8 @@ Trains per-frame, convolution, attention and hybrid (convolution and attention i
 from scratch for the same time on the same data by `runs/train_raylift.py`, and the hybrid with AdamW in place of
 Muon; scores each on every eighth test view of `val`. Two CPU cores, 5 x 2.5 minutes and scoring. Writes
 benchmarks/results/lifter_architectures_by_recipe.csv (lifter_architectures.csv
-holds the shorter exploration that chose the shipped one). Times are short, so the order says how fast each learns rather than
-how good it could become; run it on a machine that does nothing else.
+holds the shorter exploration that chose the shipped one). Times are short, so the order says how fast each learns
+rather than how good it could become; run it on a machine that does nothing else.
 """
 
 import argparse
