@@ -118,7 +118,7 @@ def clients() -> list[tuple[str, str, str]]:
     out = []
     for program, check, files in (
         ("blender", "joint positions", "BVH, GLB, FBX and .blend"),
-        ("opensim", "marker positions", "TRC and C3D"),
+        ("opensim", "marker positions", "TRC"),
     ):
         own = [r for r in found if r["client"].startswith(program) and r["check"].endswith(check)]
         if own:
