@@ -294,6 +294,22 @@ def test_unknown_job_is_404(client, method, job_id):
     assert client.get("/jobs/0123456789abcdef").json() == {"detail": "there is no job '0123456789abcdef'"}
 
 
+def test_upload_that_breaks_off_leaves_nothing(client, data, done):
+    folders = set(data.iterdir())
+    head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"
+    head += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+    head += 'Content-Disposition: form-data; name="clip"; filename="a.mp4"\r\n\r\n0000ftyp'
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as raw:
+        raw.sendall(head.encode())
+        end = time.monotonic() + 10
+        while set(data.iterdir()) == folders and time.monotonic() < end:
+            time.sleep(0.05)
+        assert set(data.iterdir()) != folders
+    while set(data.iterdir()) != folders and time.monotonic() < end:
+        time.sleep(0.05)
+    assert set(data.iterdir()) == folders
+
+
 def test_pages_of_other_sites_are_refused(client, walk):
     files = {"clip": ("walk.npz", walk)}
     for origin in (
@@ -444,21 +460,25 @@ def test_contract_fields_are_options_of_run():
 
 
 def test_full_disk_is_507_and_leaves_nothing(tmp_path, walk, monkeypatch):
+    import asyncio
     import errno
-
-    from fastapi.testclient import TestClient
 
     from posewright.server import app, uploads
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    async def upload():
+        transport = httpx.ASGITransport(app.create_app(app.Settings(tmp_path)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.post("/jobs", files={"clip": ("walk.npz", walk)})
+            return answer, await client.get("/jobs")
+
     monkeypatch.setattr(uploads._Form, "_data", full)
-    with TestClient(app.create_app(app.Settings(tmp_path)), base_url="http://localhost") as client:
-        answer = client.post("/jobs", files={"clip": ("walk.npz", walk)})
-        assert answer.status_code == 507
-        assert "disk is full" in answer.json()["detail"]
-        assert client.get("/jobs").json() == []
+    answer, jobs = asyncio.run(upload())
+    assert answer.status_code == 507
+    assert "disk is full" in answer.json()["detail"]
+    assert jobs.json() == []
     assert [p.name for p in tmp_path.iterdir()] == [".server"]
 
 
