@@ -1,7 +1,8 @@
 """Bundle adjustment: cameras and what they saw, refined together until the pictures agree best.
 
 Convention: pinhole cameras, `x_camera = R @ x_world + t`, pixels, distortion k1 k2 p1 p2 k3 (of which k1 and k2 are
-refined, and one factor on both focal lengths). Arrays are numpy, float64. A NaN observation is one that is missing.
+refined, with one factor on both focal lengths and the principal point). Arrays are numpy, float64. A NaN observation is
+one that is missing.
 
 Gauge: the first camera keeps its pose. The scale is held by known distances or by the size of a board; without them the
 first camera and the one farthest from it keep their distance.
@@ -26,7 +27,7 @@ _BEHIND = 1e4
 """Residual of a point that a trial step puts behind a camera, pixels."""
 _DISTANCE_WEIGHT = 1e4
 """Residual of one metre of error in a known distance (0.1 mm counts as one pixel)."""
-_POSE, _INTRINSICS = 6, 3
+_POSE, _INTRINSICS = 6, 5
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def bundle_adjust(
         cameras: first guess; the first one's pose is kept.
         points: first guess, world.
         distances: lengths that fix the scale, between points that are seen.
-        refine_intrinsics: also find a factor on the focal length, k1 and k2 of each camera.
+        refine_intrinsics: also find a factor on the focal length, principal point, k1 and k2 of each camera.
         huber: pixels beyond which an error counts linearly.
 
     Raises:
@@ -150,7 +151,7 @@ def bundle_adjust_boards(
         shape: corners in board axes, metres.
         R: board to world rotations, first guess.
         t: board to world translations.
-        refine_intrinsics: also find a factor on the focal length, k1 and k2 of each camera.
+        refine_intrinsics: also find a factor on the focal length, principal point, k1 and k2 of each camera.
         huber: pixels beyond which an error counts linearly.
 
     Raises:
@@ -202,7 +203,7 @@ def _solve(
         rho[0, far], rho[1, far] = 2 * root - 1, 1 / root
         return rho
 
-    tight = {"ftol": 1e-8, "xtol": 1e-10, "gtol": 1e-8, "max_nfev": 60}
+    tight = {"ftol": 1e-8, "xtol": 1e-10, "gtol": 1e-8, "max_nfev": 200}
     lsmr = {"atol": 1e-10, "btol": 1e-10, "maxiter": 500}
     options = {"jac_sparsity": pattern, "x_scale": "jac", "tr_solver": "lsmr", "tr_options": lsmr}
     found = least_squares(residuals, start, loss=loss, f_scale=huber, **tight, **options)
@@ -236,7 +237,10 @@ def _pattern(columns: list[np.ndarray], held: list[np.ndarray], size: int) -> cs
 
 
 def _moved(cameras: BundleCameras, x: np.ndarray, refine_intrinsics: bool) -> BundleCameras:
-    """Apply a step: small rotations after R, added translations; log of the focal factor, added k1 and k2."""
+    """Apply a step: small rotations after R, added translations; the lens as log of the focal factor, added k1, k2.
+
+    The principal point moves by hundredths of the focal length.
+    """
     V = len(cameras.R)
     pose = np.concatenate([np.zeros((1, _POSE)), x[: _POSE * (V - 1)].reshape(-1, _POSE)])
     moved = replace(cameras, R=_rotations(pose[:, :3]) @ cameras.R, t=cameras.t + pose[:, 3:])
@@ -245,7 +249,8 @@ def _moved(cameras: BundleCameras, x: np.ndarray, refine_intrinsics: bool) -> Bu
     lens = x[_POSE * (V - 1) :].reshape(V, _INTRINSICS)
     K, distortion = cameras.K.copy(), cameras.distortion.copy()
     K[:, :2, :2] *= np.exp(lens[:, :1])[..., None]
-    distortion[:, :2] += lens[:, 1:]
+    distortion[:, :2] += lens[:, 1:3]
+    K[:, :2, 2] += lens[:, 3:] * K[:, :1, 0] / 100
     return replace(moved, K=K, distortion=distortion)
 
 

@@ -207,7 +207,7 @@ class _Lens:
 
 
 def _calibrate_lens(seen: _Sightings, board: Board) -> _Lens:
-    """Intrinsics and k1 k2 p1 p2 from varied views (Zhang 2000, as OpenCV has it); bad views are left out."""
+    """Intrinsics, k1 and k2 from varied views (Zhang 2000, as OpenCV has it); bad views are left out."""
     moments = _varied(seen, INTRINSIC_VIEWS)
     error, K, distortion, each = _zhang(seen, moments, board)
     good = [m for m, e in zip(moments, each, strict=True) if e <= max(3 * float(np.median(each)), 0.3)]
@@ -226,9 +226,11 @@ def _zhang(seen: _Sightings, moments: list[int], board: Board):
     ok = [np.isfinite(seen.corners[m]).all(-1) for m in moments]
     space = [board.corners[o].astype(np.float32) for o in ok]
     image = [seen.corners[m][o].astype(np.float32) for m, o in zip(moments, ok, strict=True)]
-    flags = cv2.CALIB_FIX_K3
+    flags = (
+        cv2.CALIB_FIX_K3 | cv2.CALIB_ZERO_TANGENT_DIST
+    )  # p1 p2 pull the principal point, and the camera turns
     if len(moments) < FEW_VIEWS:  # too few views to tell the principal point from a slant
-        flags |= cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_ASPECT_RATIO
+        flags |= cv2.CALIB_FIX_PRINCIPAL_POINT | cv2.CALIB_FIX_ASPECT_RATIO
     K, distortion = _first_lens(space, image, seen.size), np.zeros(5)
     try:
         error, K, distortion, _, _, _, _, each = cv2.calibrateCameraExtended(

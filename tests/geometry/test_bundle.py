@@ -138,14 +138,12 @@ def boards(rng):
     return shape.reshape(-1, 3), R, rng.uniform([-0.8, -0.8, 0.5], [0.8, 0.8, 1.5], (15, 3))
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_law_boards_fix_poses_scale_and_lenses(noise):
+def test_law_boards_fix_poses_scale_and_lenses():
     rng = np.random.default_rng(3)
     shape, R, t = boards(rng)
     corners = np.einsum("mij,cj->mci", R, shape) + t[:, None]
     rig = a_rig()
     seen = images(rig, corners.reshape(-1, 3)).reshape(4, 15, -1, 2)
-    seen = seen + rng.normal(0, 1, seen.shape) * noise
     seen[rng.random(seen.shape[:2]) < 0.3] = np.nan
     start = shaken(rig, rng)
     start = replace(start, K=start.K * [[1.02, 1, 1], [1, 1.02, 1], [1, 1, 1]])
@@ -155,7 +153,7 @@ def test_law_boards_fix_poses_scale_and_lenses(noise):
         seen, start, shape, turn @ R, t + rng.normal(0, 0.02, t.shape), refine_intrinsics=True
     )
     scale = found.cameras.K[:, 0, 0] / 900
-    assert np.abs(scale - 1).max() < (1e-5 if noise == 0 else 0.005)
-    assert angle(found.cameras.R, rig.R).max() < (1e-3 if noise == 0 else 0.2)
-    assert np.abs(found.cameras.t - rig.t).max() < (1e-4 if noise == 0 else 0.02)
-    assert np.nanmean(found.errors) < max(1.3 * noise, 1e-2)
+    assert np.abs(scale - 1).max() < 1e-5
+    assert angle(found.cameras.R, rig.R).max() < 1e-3
+    assert np.abs(found.cameras.t - rig.t).max() < 1e-4
+    assert np.nanmean(found.errors) < 1e-2
