@@ -84,6 +84,22 @@ ModeOption = Annotated[
 Detector = Annotated[
     str, typer.Option("--detector", help="2D backend: see `posewright models list`.", rich_help_panel=_PEOPLE)
 ]
+DetectorModel = Annotated[
+    str | None,
+    typer.Option(
+        "--detector-model",
+        help="Your own model file or folder, for the backends that need one.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
+DetectorBoxes = Annotated[
+    str | None,
+    typer.Option(
+        "--detector-boxes",
+        help="Your own person detector, for the top-down backends.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
 Lifter = Annotated[
     str | None,
     typer.Option("--lifter", help="2D-to-3D method: see `posewright models list`.", rich_help_panel=_PEOPLE),

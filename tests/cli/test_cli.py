@@ -301,3 +301,19 @@ def test_a_real_clip_goes_all_the_way(shared_data, tmp_path, capsys):
     hip = motion.joints[:, 0, motion.skeleton.index("left_hip"), 2]
     assert hip.max() - hip.min() > 0.15, "squatting lowers the hips"
     assert 0.25 < knee.mean() < 0.65
+
+
+def test_a_backend_without_its_model_file_says_which_option(tmp_path, capsys):
+    import numpy as np
+
+    from posewright.io.video import write_video
+
+    with write_video(tmp_path / "grey.mp4", (64, 64), 30) as write:
+        write(np.zeros((64, 64, 3), np.uint8))
+    clip = [str(tmp_path / "grey.mp4"), "-o", str(tmp_path / "out"), "--json"]
+    assert run_command_line(["run", *clip, "--detector", "detection/rtmpose_onnx"]) == 1
+    assert "--detector-model" in capsys.readouterr().err
+    (tmp_path / "broken.onnx").write_bytes(b"not a network")
+    options = ["--detector", "detection/rtmpose_onnx", "--detector-model", str(tmp_path / "broken.onnx")]
+    assert run_command_line(["run", *clip, *options]) == 1
+    assert "broken.onnx" in capsys.readouterr().err
