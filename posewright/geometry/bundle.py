@@ -206,7 +206,7 @@ def _solve(
     tight = {"ftol": 1e-8, "xtol": 1e-10, "gtol": 1e-8, "max_nfev": 200}
     lsmr = {"atol": 1e-10, "btol": 1e-10, "maxiter": 500}
     options = {"jac_sparsity": pattern, "x_scale": "jac", "tr_solver": "lsmr", "tr_options": lsmr}
-    found = least_squares(residuals, start, loss=loss, f_scale=huber, **tight, **options)
+    found = least_squares(residuals, start, loss=loss, f_scale=huber, **tight, **options)  # pyright: ignore[reportArgumentType]
     return found.x
 
 
@@ -233,7 +233,7 @@ def _pattern(columns: list[np.ndarray], held: list[np.ndarray], size: int) -> cs
     pattern[rows[some], together[some]] = 1
     for n, which in enumerate(held):
         pattern[len(together) + n, which] = 1
-    return pattern.tocsr()
+    return csr_matrix(pattern.tocsr())
 
 
 def _moved(cameras: BundleCameras, x: np.ndarray, refine_intrinsics: bool) -> BundleCameras:

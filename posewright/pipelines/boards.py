@@ -134,7 +134,7 @@ def _find_charuco(gray: np.ndarray, board: Board) -> np.ndarray | None:
     corners, which, _, _ = board._detector.detectBoard(gray)
     if which is None or corners is None or len(which) < LEAST_CORNERS:
         return None
-    which = np.ravel(which)
+    which = np.ravel(which).astype(int)
     across = board.columns - 1
     if len({*(which % across)}) < 2 or len({*(which // across)}) < 2:  # on a line: no pose
         return None
