@@ -99,7 +99,8 @@ def weights_rows(name: str, method: ModuleType) -> list[list[str]]:
             continue
         where, _, what = card.url.partition(" ")
         reported = ", ".join(f"{metric} {value:g}" for metric, value in card.reported.items())
-        link = f"[link]({where}) {what}".strip()
+        place = f"[link]({where})" if where.startswith("http") else f"`{where}`"
+        link = f"{place} {what}".strip()
         data = "; ".join(card.trained_on)
         rows.append(
             [name, checkpoint, link, card.licence, data, reported or "-", card.verified or "not verified"]
