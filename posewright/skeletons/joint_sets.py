@@ -173,9 +173,9 @@ BODY_24 = _skeleton(
         if not j.endswith("clavicle")
     ],
 )
-"""What our default lifter returns: H36M-17 with heels, toes, nose and ears. `toe` is the tip of the big toe, `neck` the
-base of the head, `head` a point about 10 cm above it, at eye height, as in the CMU recordings it was trained on: not the
-top."""
+"""What our default lifter returns: H36M-17 with heels, toes, nose and ears. `toe` is the tip of the big toe,
+`neck` the base of the head, `head` a point about 10 cm above it, at eye height, as in the CMU recordings it was
+trained on: not the top."""
 
 BODY_26 = Skeleton(
     "body_26",
