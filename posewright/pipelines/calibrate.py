@@ -272,8 +272,8 @@ Pose = np.ndarray
 
 
 def _calibrate_poses(sightings, lenses, board: Board, rate, floor, report: Report) -> Calibration:
-    at_floor = None if floor is None else _floor_moment(sightings, floor, rate)
     local = [_board_poses(seen, lens, board) for seen, lens in zip(sightings, lenses, strict=True)]
+    at_floor = None if floor is None else _floor_moment(local, floor, rate)
     poses = _chain([s.name for s in sightings], local)
     moments = _chosen_moments(lenses, local, at_floor)
     report("bundle adjustment", 0, 1)
@@ -301,21 +301,21 @@ def _calibrate_poses(sightings, lenses, board: Board, rate, floor, report: Repor
     return Calibration(CameraRig(tuple(cameras)), reports, name, warnings)
 
 
-def _floor_moment(sightings: list[_Sightings], floor: float, rate: float) -> int:
+def _floor_moment(local: list[dict[int, Pose]], floor: float, rate: float) -> int:
     """The moment nearest to `floor` at which most cameras saw the board."""
-    times = sorted({m for s in sightings for m in s.corners})
+    times = sorted({m for poses in local for m in poses})
     near = [m for m in times if abs(m / rate - floor) <= SIMULTANEOUS]
     if not near:
         closest = min(times, key=lambda m: abs(m / rate - floor))
         raise InputError(
             f"no camera sees the board within {SIMULTANEOUS:g} s of --floor {floor:g}; nearest: {closest / rate:.2f} s"
         )
-    return max(near, key=lambda m: (sum(m in s.corners for s in sightings), -abs(m / rate - floor)))
+    return max(near, key=lambda m: (sum(m in poses for poses in local), -abs(m / rate - floor)))
 
 
 def _board_poses(seen: _Sightings, lens: _Lens, board: Board) -> dict[int, Pose]:
-    """Board to camera at each moment it was seen."""
-    poses = {}
+    """Board to camera at each moment it was seen; moments with misplaced corners (steep views) are left out."""
+    poses, errors = {}, {}
     for moment, corners in seen.corners.items():
         ok = np.isfinite(corners).all(-1)
         solved, turn, t = cv2.solvePnP(
@@ -323,7 +323,10 @@ def _board_poses(seen: _Sightings, lens: _Lens, board: Board) -> dict[int, Pose]
         )
         if solved and np.ravel(t)[2] > 0:
             poses[moment] = _pose(cv2.Rodrigues(turn)[0], np.ravel(t))
-    return poses
+            image = cv2.projectPoints(board.corners[ok], turn, t, lens.K, lens.distortion)[0].reshape(-1, 2)
+            errors[moment] = float(np.linalg.norm(image - corners[ok], axis=-1).mean())
+    bound = max(3 * float(np.median([*errors.values()])), LARGE_ERROR) if errors else 0.0
+    return {moment: pose for moment, pose in poses.items() if errors[moment] <= bound}
 
 
 def _pose(R: np.ndarray, t: np.ndarray) -> Pose:
