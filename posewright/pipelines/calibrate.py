@@ -31,6 +31,8 @@ LARGE_ERROR = 1.0
 """Reprojection error of a camera, pixels, from which the result is doubtful."""
 WRONG_BOARD_ERROR = 5.0
 """Reprojection error, pixels, that only a wrong board description explains."""
+DOUBTFUL_CORNER = 0.3
+"""Error of a corner, pixels, beyond which it counts linearly: corners are found to 0.1 pixels."""
 SIMULTANEOUS = 0.5
 """Seconds around the chosen time in which the board must lie on the floor."""
 
@@ -402,7 +404,13 @@ def _adjust(sightings, lenses, local, poses, moments: list[int], board: Board) -
         np.stack([lens.distortion for lens in lenses]),
     )
     return bundle_adjust_boards(
-        seen, cameras, board.corners, boards[:, :3, :3], boards[:, :3, 3], refine_intrinsics=True
+        seen,
+        cameras,
+        board.corners,
+        boards[:, :3, :3],
+        boards[:, :3, 3],
+        refine_intrinsics=True,
+        huber=DOUBTFUL_CORNER,
     )
 
 
