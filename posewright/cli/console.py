@@ -43,8 +43,7 @@ def progress(quiet: bool = False) -> Iterator[Report]:
                 _finish(bars, tasks)
                 tasks[stage] = bars.add_task(stage, total=total, count="", rate="")
             task = bars.tasks[bars.task_ids.index(tasks[stage])]
-            rate = f"{task.finished_speed or task.speed or 0:.0f} frames/s" if (total or 0) > 1 else ""
-            count = f"{done}/{total}" if total and total > 1 else (str(done) if total is None else "")
+            count, rate = _words(stage, done, total, task.finished_speed or task.speed or 0)
             bars.update(tasks[stage], completed=done, total=total, count=count, rate=rate)
 
         yield report
@@ -64,6 +63,15 @@ def _json_lines() -> Report:
         print(json.dumps({"stage": stage, "done": done, "total": total}), file=sys.stderr, flush=True)
 
     return report
+
+
+def _words(stage: str, done: int, total: int | None, speed: float) -> tuple[str, str]:
+    """How much is done and how fast, in frames; of a download, in megabytes."""
+    if stage.startswith("fetching"):
+        return f"{done / 1e6:.1f}/{(total or done) / 1e6:.1f} MB", ""
+    many = (total or 0) > 1
+    count = f"{done}/{total}" if many else (str(done) if total is None else "")
+    return count, f"{speed:.0f} frames/s" if many else ""
 
 
 def _finish(bars, tasks: dict) -> None:

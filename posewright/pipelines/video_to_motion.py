@@ -7,10 +7,12 @@
 Nothing here writes a file; `batch.job.run_clip` does.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,7 +132,7 @@ def find_people(
         clip.after(known[-1].seconds if known else None),
         image_size=clip.info.size,
         fps=clip.info.fps,
-        detector=load_detector(options),
+        detector=load_detector(options, report),
         people="all" if options.people is None else options.people,
         person_order=options.person_order,
         mode=options.mode,
@@ -148,16 +150,18 @@ def find_people(
     return to_constant_rate(keypoints), (*clip.warnings, *found.warnings)
 
 
-def load_detector(options: RunOptions):
-    """Load the chosen 2D backend."""
+def load_detector(options: RunOptions, report: Report | None = None):
+    """Load the chosen 2D backend; `report` hears of model files that are fetched the first time."""
     from posewright.models import find
 
     method = find(options.detector)
-    files = {
+    files: dict[str, Any] = {
         name: Path(path)
         for name, path in (("pose_model", options.detector_model), ("box_model", options.detector_boxes))
         if path is not None
     }
+    if report and "progress" in inspect.signature(method.load).parameters:
+        files["progress"] = lambda done, total, _: report("fetching the model", done, total)
     return method.load(device=options.device, **files)
 
 
