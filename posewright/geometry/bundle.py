@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from scipy.optimize import least_squares
 from scipy.sparse import csr_matrix, lil_matrix
 
@@ -34,20 +33,24 @@ _POSE, _INTRINSICS = 6, 5
 class BundleCameras:
     """V pinhole cameras as arrays."""
 
-    R: Float[np.ndarray, "V 3 3"]
-    t: Float[np.ndarray, "V 3"]
-    K: Float[np.ndarray, "V 3 3"]
-    distortion: Float[np.ndarray, "V 5"]
+    R: np.ndarray
+    """(V, 3, 3)"""
+    t: np.ndarray
+    """(V, 3)"""
+    K: np.ndarray
+    """(V, 3, 3)"""
+    distortion: np.ndarray
+    """(V, 5)"""
 
 
 @dataclass(frozen=True)
 class Distances:
     """Lengths known in the scene."""
 
-    pairs: Int[np.ndarray, "M 2"]
-    """Numbers of the two points."""
-    lengths: Float[np.ndarray, " M"]
-    """Metres (the unit of the points)."""
+    pairs: np.ndarray
+    """(M, 2): numbers of the two points."""
+    lengths: np.ndarray
+    """(M,): metres (the unit of the points)."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ class PointBundle:
     """What `bundle_adjust` found."""
 
     cameras: BundleCameras
-    points: Float[np.ndarray, "N 3"]
-    """NaN for those that fewer than two cameras saw."""
-    errors: Float[np.ndarray, "V N"]
-    """Reprojection errors, pixels; NaN where not seen."""
+    points: np.ndarray
+    """(N, 3): NaN for those that fewer than two cameras saw."""
+    errors: np.ndarray
+    """(V, N): reprojection errors, pixels; NaN where not seen."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,18 @@ class BoardBundle:
     """What `bundle_adjust_boards` found."""
 
     cameras: BundleCameras
-    R: Float[np.ndarray, "M 3 3"]
-    """Board to world."""
-    t: Float[np.ndarray, "M 3"]
-    errors: Float[np.ndarray, "V M C"]
-    """Reprojection errors, pixels; NaN where not seen."""
+    R: np.ndarray
+    """(M, 3, 3): board to world."""
+    t: np.ndarray
+    """(M, 3)"""
+    errors: np.ndarray
+    """(V, M, C): reprojection errors, pixels; NaN where not seen."""
 
 
 def bundle_adjust(
-    observations: Float[np.ndarray, "V N 2"],
+    observations: np.ndarray,
     cameras: BundleCameras,
-    points: Float[np.ndarray, "N 3"],
+    points: np.ndarray,
     *,
     distances: Distances | None = None,
     refine_intrinsics: bool = False,
@@ -85,9 +89,9 @@ def bundle_adjust(
     """Refine cameras and free points.
 
     Args:
-        observations: pixels, distorted as the cameras do it; NaN where not seen.
+        observations: (V, N, 2) pixels, distorted as the cameras do it; NaN where not seen.
         cameras: first guess; the first one's pose is kept.
-        points: first guess, world.
+        points: (N, 3) first guess, world.
         distances: lengths that fix the scale, between points that are seen.
         refine_intrinsics: also find a factor on the focal length, principal point, k1 and k2 of each camera.
         huber: pixels beyond which an error counts linearly.
@@ -134,11 +138,11 @@ def bundle_adjust(
 
 
 def bundle_adjust_boards(
-    observations: Float[np.ndarray, "V M C 2"],
+    observations: np.ndarray,
     cameras: BundleCameras,
-    shape: Float[np.ndarray, "C 3"],
-    R: Float[np.ndarray, "M 3 3"],
-    t: Float[np.ndarray, "M 3"],
+    shape: np.ndarray,
+    R: np.ndarray,
+    t: np.ndarray,
     *,
     refine_intrinsics: bool = False,
     huber: float = 2.0,
@@ -146,11 +150,11 @@ def bundle_adjust_boards(
     """Refine cameras and the poses of one rigid board at M moments; the board's size fixes the scale.
 
     Args:
-        observations: pixels of the board's C corners at each moment; NaN where not seen.
+        observations: (V, M, C, 2) pixels of the board's C corners at each moment; NaN where not seen.
         cameras: first guess; the first one's pose is kept.
-        shape: corners in board axes, metres.
-        R: board to world rotations, first guess.
-        t: board to world translations.
+        shape: (C, 3) corners in board axes, metres.
+        R: (M, 3, 3) board to world rotations, first guess.
+        t: (M, 3) board to world translations.
         refine_intrinsics: also find a factor on the focal length, principal point, k1 and k2 of each camera.
         huber: pixels beyond which an error counts linearly.
 
