@@ -29,6 +29,8 @@ FOOT_LOCK_MODES = ("auto", "always", "never", "grounding")
 
 _POINTS = RIG_26.indices("left_heel", "left_toe", "right_heel", "right_toe")
 _CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
+_BLOCK = 1024
+"""Frames posed at once, so that memory does not grow with the clip."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,16 @@ def lock_feet(
 
 def pose_joints(pose: Pose, offsets: np.ndarray) -> np.ndarray:
     """Joints (T, P, 26, 3) of a pose by forward kinematics, float64; NaN where missing."""
-    rotations = quat_wxyz_to_matrix(pose.rotations_wxyz.double())
-    missing = ~torch.isfinite(pose.rotations_wxyz).all(-1)[..., None, None]
-    rotations = torch.where(missing, torch.nan, rotations)
     rest = torch.as_tensor(np.asarray(offsets), dtype=torch.float64)
-    return forward_kinematics(rotations, rest, pose.root.double(), RIG_26.parents)[0].numpy()
+    parts = zip(pose.rotations_wxyz.split(_BLOCK), pose.root.split(_BLOCK), strict=True)
+    return np.concatenate([_posed(quat.double(), root.double(), rest).numpy() for quat, root in parts])
+
+
+def _posed(quat_wxyz: torch.Tensor, root: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    """Joints of some frames."""
+    missing = ~torch.isfinite(quat_wxyz).all(-1)[..., None, None]
+    rotations = torch.where(missing, torch.nan, quat_wxyz_to_matrix(quat_wxyz))
+    return forward_kinematics(rotations, rest, root, RIG_26.parents)[0]
 
 
 def _ground(pose: Pose, offsets: np.ndarray, fps: float, options: ContactOptions) -> Pose:

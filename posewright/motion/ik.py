@@ -50,7 +50,7 @@ class IKOptions:
     """Clavicles away from the T-pose: shoulders rise only when the arms say so."""
     chunk: int = 512
     """Frames times people solved together: bounds memory (about 60 kB each)."""
-    block: int = 4096
+    block: int = 1024
     """Frames guessed together; longer clips are cut into overlapping blocks."""
     overlap_seconds: float = 4.0
     """How far blocks look beyond their ends: twist is carried no further."""

@@ -28,6 +28,9 @@ _WEAK = {
 }
 """Joints whose place relative to the root is less certain count less."""
 
+BLOCK = 1024
+"""Frames solved at once."""
+
 
 @dataclass(frozen=True)
 class RootOptions:
@@ -85,21 +88,28 @@ def root_path(
     solvable = seen.sum(-1) >= options.min_keypoints
     weight = np.where(solvable[..., None], weight, 0.0)
     distortion = np.asarray(camera.distortion, float)
-    fit = root_translation(
-        x,
-        u,
-        torch.from_numpy(np.asarray(camera.K, float)),
-        torch.from_numpy(weight),
-        torch.from_numpy(distortion) if np.any(distortion) else None,
-        camera.model,
-        huber=options.huber * camera.image_size[1],
+    distortion = torch.from_numpy(distortion) if np.any(distortion) else None
+    K, huber = torch.from_numpy(np.asarray(camera.K, float)), options.huber * camera.image_size[1]
+    parts = [
+        root_translation(
+            x[rows], u[rows], K, torch.from_numpy(weight[rows]), distortion, camera.model, huber=huber
+        )
+        for rows in _blocks(len(x))
+    ]
+    translation, residual, variance = (
+        torch.cat(values).numpy()
+        for values in zip(*((f.translation, f.residual, f.covariance[..., 2, 2]) for f in parts), strict=True)
     )
-    raw = np.where(solvable[..., None], fit.translation.numpy(), np.nan)
+    raw = np.where(solvable[..., None], translation, np.nan)
     raw = np.where((raw[..., 2:] > 0.1) & (raw[..., 2:] < 500), raw, np.nan)
-    residual = fit.residual.numpy()
-    sigma = np.sqrt(fit.covariance[..., 2, 2].numpy()) * np.maximum(residual, 0.5)
+    sigma = np.sqrt(variance) * np.maximum(residual, 0.5)
     positions = smooth_depth(raw, sigma, keypoints.fps, options.depth_cutoff_hz)
     return RootPath(positions, raw, residual, sigma)
+
+
+def _blocks(frames: int) -> list[slice]:
+    """Frames in blocks that are solved at once, so that memory does not grow with the clip; one block for none."""
+    return [slice(start, start + BLOCK) for start in range(0, max(frames, 1), BLOCK)]
 
 
 def _common_joints(relative: Keypoints3D, keypoints: Keypoints2D) -> tuple[list[int], list[int], np.ndarray]:
