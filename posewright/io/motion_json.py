@@ -10,6 +10,7 @@ Convention: metres, seconds, Z up, quaternions wxyz. Positions are rounded to 1e
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from posewright.structures.motion import Motion
 SUFFIXES = (".json",)
 FORMAT = "posewright-motion"
 VERSION = 1
+_FRAMES = 512
 
 
-def write(motion: Motion, path: str | Path, *, person: int | None = None, indent: int | None = None) -> None:
+def write(motion: Motion, path: str | Path, *, person: int | None = None) -> None:
     """Write a motion, all people or one."""
     motion = select_person(motion, person)
     document = {
@@ -41,33 +43,45 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None, indent
             "joint_names": list(motion.skeleton.joint_names),
             "parents": list(motion.skeleton.parents),
         },
-        "people": [_person(motion, p) for p in range(motion.num_people)],
         "camera": _camera(motion.camera) if motion.camera else None,
         "source": motion.source,
         "warnings": list(motion.warnings),
         "history": list(motion.history),
     }
-    separators = (",", ":") if indent is None else None
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        # dumps, not dump: only it uses the fast encoder
-        file.write(
-            json.dumps(document, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators)
-        )
+        file.write(_dumps(document)[:-1] + ',"people":[')
+        for p in range(motion.num_people):
+            file.write("," if p else "")
+            file.writelines(_person(motion, p))
+        file.write("]}")
 
 
-def _person(motion: Motion, p: int) -> dict:
-    person = {
-        "id": int(motion.person_ids[p]),
-        "joints": _nested(motion.joints[:, p], 6),
-        "confidence": _nested(motion.confidence[:, p], 4),
-    }
+def _person(motion: Motion, p: int) -> Iterator[str]:
+    """Text of one person, piece by piece: a long motion's numbers are never all Python objects at once."""
+    yield f'{{"id":{int(motion.person_ids[p])},"joints":'
+    yield from _over_time(motion.joints[:, p], 6)
+    yield ',"confidence":'
+    yield from _over_time(motion.confidence[:, p], 4)
     if motion.rotations_wxyz is not None:
-        person["rotations_wxyz"] = _nested(motion.rotations_wxyz[:, p], 7)
+        yield ',"rotations_wxyz":'
+        yield from _over_time(motion.rotations_wxyz[:, p], 7)
     if motion.rest_offsets is not None:
-        person["rest_offsets"] = _nested(motion.rest_offsets[p], 6)
+        yield f',"rest_offsets":{_dumps(_nested(motion.rest_offsets[p], 6))}'
     if motion.contacts is not None:
-        person["contacts"] = motion.contacts[:, p].tolist()
-    return person
+        yield f',"contacts":{_dumps(motion.contacts[:, p].tolist())}'
+    yield "}"
+
+
+def _over_time(array: np.ndarray, decimals: int) -> Iterator[str]:
+    """Text of an array (T, ...), some frames at a time."""
+    yield "["
+    for start in range(0, len(array), _FRAMES):
+        yield ("," if start else "") + _dumps(_nested(array[start : start + _FRAMES], decimals))[1:-1]
+    yield "]"
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def _nested(array: np.ndarray, decimals: int) -> list:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from posewright.motion.blocks import in_blocks
 from posewright.motion.bones import add_clavicles, rest_offsets, standing_height
 from posewright.motion.contacts import FOOT_LOCK_MODES, ContactOptions, foot_contacts, lock_feet, pose_joints
 from posewright.motion.gaps import GapOptions, fill_joints, fill_path, remove_outliers
 from posewright.motion.ik import IKOptions, Pose, inverse_kinematics
 from posewright.motion.remarks import absence_remarks, hidden_remarks
-from posewright.motion.root import RootOptions, root_path
+from posewright.motion.root import RootOptions, RootPath, root_path
 from posewright.motion.smooth import SmoothingOptions, smooth_joints
 from posewright.motion.world import World, WorldOptions, estimate_world, local_world
 from posewright.skeletons.convert import convert
@@ -24,6 +25,8 @@ from posewright.structures.motion import Motion
 
 _IMPORTANCE = {"heel": 0.7, "toe": 0.7, "clavicle": 0.0, "spine": 0.5, "nose": 0.5, "ear": 0.3, "head": 0.7}
 """Weight of joints in inverse kinematics, by the last word of their names; 1 for the others."""
+_SMOOTHING_MEMORY_S = 4.0
+"""Seconds after which the slowest filter has forgotten where it began."""
 _QUICK = np.array([j.endswith(("wrist", "ankle", "heel", "toe", "elbow")) for j in BODY_24.joint_names])
 
 
@@ -82,22 +85,17 @@ def to_motion(
         return _nobody(keypoints, camera)
     relative, history, known = _resized(relative, confidence, options)
     path = root_path(Keypoints3D(BODY_24, relative, confidence, fps), keypoints, camera, options.root)
-    raw = relative + path.raw[:, :, None]
-    gaps = GapOptions(options.max_gap_s)
-    kept = remove_outliers(relative, fps, gaps, _QUICK)
-    filled, sure = fill_joints(kept, np.where(np.isfinite(kept).all(-1), confidence, 0.0), fps, gaps)
     there = np.all(np.isfinite(path.positions), axis=-1)
-    joints = filled + fill_path(path.positions, fps, gaps)[:, :, None]
-    joints, sure = add_clavicles(joints, np.where(np.isfinite(joints).all(-1), sure, 0.0))
+    joints, sure, raw = _placed(relative, confidence, path, fps, options)
     world = _world(joints, sure, fps, known, options)
-    raw_world = world.from_camera(add_clavicles(raw, confidence)[0])
+    joints, raw = _in_world(world, joints), _in_world(world, raw)
     motion = _on_rig(
-        world.from_camera(joints),
+        joints,
         sure,
         fps,
         options,
         contacts_trusted=world.floor_found,
-        raw=raw_world,
+        raw=raw,
         keypoints=keypoints,
         camera=replace(camera, R=world.R, t=world.t),
     )
@@ -167,7 +165,7 @@ def _nobody(keypoints: Keypoints2D, camera: Camera) -> Motion:
 def _checked(
     relative: np.ndarray, confidence: np.ndarray, keypoints: Keypoints2D
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 copies with NaN and 0 where anything is missing."""
+    """Copies with NaN and 0 where anything is missing."""
     expected = (keypoints.num_frames, keypoints.num_people, len(BODY_24), 3)
     if relative.shape != expected or confidence.shape != expected[:3]:
         raise ValueError(
@@ -175,7 +173,8 @@ def _checked(
             f"{expected[:3]}, as the keypoints have it"
         )
     seen = np.isfinite(relative).all(-1) & (np.nan_to_num(confidence) > 0)
-    return np.where(seen[..., None], relative, np.nan).astype(float), np.where(seen, confidence, 0.0)
+    relative, confidence = np.where(seen[..., None], relative, np.nan), np.where(seen, confidence, 0.0)
+    return relative.astype(np.float32, copy=False), confidence.astype(np.float32, copy=False)
 
 
 def _resized(
@@ -192,7 +191,37 @@ def _resized(
     estimated = standing_height(rest_offsets(*add_clavicles(relative, confidence)))
     factor = np.array([1.0 if h is None else h / e for h, e in zip(heights, estimated, strict=True)])
     said = ", ".join(f"{h:.2f} m" for h in heights if h is not None)
-    return relative * factor[:, None, None], (f"size from the given height ({said})",), known
+    resized = (relative * factor[:, None, None]).astype(np.float32)
+    return resized, (f"size from the given height ({said})",), known
+
+
+def _placed(
+    relative: np.ndarray, confidence: np.ndarray, path: RootPath, fps: float, options: MotionOptions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bridge gaps and put everybody at their place before the camera.
+
+    Returns:
+        Joints (T, P, 26, 3) in camera axes, their confidence, and the joints as they were, each frame by itself.
+    """
+    gaps = GapOptions(options.max_gap_s)
+
+    def place(relative, confidence, root, raw_root):
+        kept = remove_outliers(relative, fps, gaps, _QUICK)
+        filled, sure = fill_joints(kept, np.where(np.isfinite(kept).all(-1), confidence, 0.0), fps, gaps)
+        joints = filled + root[:, :, None]
+        sure = np.where(np.isfinite(joints).all(-1), sure, 0.0)
+        raw, _ = add_clavicles(relative + raw_root[:, :, None], confidence)
+        return (*add_clavicles(joints, sure), raw)
+
+    roots = fill_path(path.positions, fps, gaps), path.raw
+    margin = round((options.max_gap_s + 1.0) * fps) + 2
+    joints, sure, raw = in_blocks(place, (relative, confidence, *roots), margin)
+    return joints, sure, raw
+
+
+def _in_world(world: World, joints: np.ndarray) -> np.ndarray:
+    """Joints (T, P, 26, 3) in world axes."""
+    return in_blocks(lambda part: (world.from_camera(part),), (joints,), margin=0)[0]
 
 
 def _world(
@@ -219,12 +248,16 @@ def _on_rig(
 
     And state the result as `Motion`.
     """
-    smooth = smooth_joints(joints, confidence, fps, options.filter)
+    (smooth,) = in_blocks(
+        lambda part, sure: (smooth_joints(part, sure, fps, options.filter),),
+        (joints, confidence),
+        margin=round(_SMOOTHING_MEMORY_S * fps),
+    )
     offsets = rest_offsets(smooth, confidence)
     importance = np.array([_IMPORTANCE.get(j.split("_")[-1], 1.0) for j in RIG_26.joint_names])
     pose = inverse_kinematics(
         torch.from_numpy(smooth),
-        torch.from_numpy(confidence * importance),
+        torch.from_numpy((confidence * importance).astype(np.float32)),
         torch.from_numpy(offsets),
         fps,
         options.ik,
@@ -239,10 +272,10 @@ def _on_rig(
     locked = options.foot_lock if mode == options.foot_lock else f"{mode} (the floor was not found)"
     return Motion(
         skeleton=RIG_26,
-        joints=final.astype(np.float32),
+        joints=final.astype(np.float32, copy=False),
         confidence=sure.astype(np.float32),
         fps=fps,
-        joints_raw=raw.astype(np.float32),
+        joints_raw=raw.astype(np.float32, copy=False),
         rotations_wxyz=pose.rotations_wxyz.numpy(),
         rest_offsets=offsets,
         contacts=foot_contacts(final, confidence, fps, options.contacts),

@@ -21,6 +21,7 @@ import torch
 
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import quat_wxyz_to_matrix
+from posewright.motion.blocks import frame_blocks
 from posewright.motion.ik import IKOptions, Pose, inverse_kinematics
 from posewright.motion.initial_rotations import solve_chain
 from posewright.skeletons.joint_sets import RIG_26
@@ -29,8 +30,6 @@ FOOT_LOCK_MODES = ("auto", "always", "never", "grounding")
 
 _POINTS = RIG_26.indices("left_heel", "left_toe", "right_heel", "right_toe")
 _CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
-_BLOCK = 1024
-"""Frames posed at once, so that memory does not grow with the clip."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +168,11 @@ def lock_feet(
 
 
 def pose_joints(pose: Pose, offsets: np.ndarray) -> np.ndarray:
-    """Joints (T, P, 26, 3) of a pose by forward kinematics, float64; NaN where missing."""
+    """Joints (T, P, 26, 3) of a pose by forward kinematics, in the precision of the pose; NaN where missing."""
     rest = torch.as_tensor(np.asarray(offsets), dtype=torch.float64)
-    parts = zip(pose.rotations_wxyz.split(_BLOCK), pose.root.split(_BLOCK), strict=True)
-    return np.concatenate([_posed(quat.double(), root.double(), rest).numpy() for quat, root in parts])
+    blocks = [part for part, _ in frame_blocks(len(pose.root))]
+    parts = (_posed(pose.rotations_wxyz[b].double(), pose.root[b].double(), rest) for b in blocks)
+    return np.concatenate([joints.to(pose.root.dtype).numpy() for joints in parts])
 
 
 def _posed(quat_wxyz: torch.Tensor, root: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
@@ -216,22 +216,22 @@ def _pin(
     shift = np.where(planted[..., None], _pins(points, planted) - np.nan_to_num(points), 0.0)
     body = _body_shift(shift[..., 2], planted, fps, options)
     shift = _ease(shift - body[:, :, None, None, None] * [0, 0, 1], planted, fps, options)
-    targets = joints + body[..., None, None] * [0, 0, 1]
+    targets = joints
+    targets[..., 2] += body[..., None]
     targets[:, :, _POINTS] += shift.reshape(*shift.shape[:2], 4, 3)
     targets[:, :, RIG_26.indices("left_ankle", "right_ankle")] += shift.mean(3)
-    weights = np.ones(joints.shape[:3])
+    weights = np.ones(joints.shape[:3], np.float32)
     weights[:, :, _CLAVICLES] = 0
     weights[:, :, RIG_26.indices("left_knee", "right_knee")] = 0.05
     weights[:, :, RIG_26.indices("left_ankle", "right_ankle")] = 0.2
     weights[:, :, _POINTS] = np.where(planted, 30.0, 3.0).reshape(*planted.shape[:2], 4)
-    near = quat_wxyz_to_matrix(pose.rotations_wxyz.nan_to_num(1.0))
     return inverse_kinematics(
         torch.from_numpy(targets),
         torch.from_numpy(weights),
         torch.as_tensor(np.asarray(offsets)),
         fps,
         ik,
-        near,
+        near=pose.rotations_wxyz,
     )
 
 

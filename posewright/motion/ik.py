@@ -22,8 +22,10 @@ from posewright.geometry.rotations import (
     continuous_quat_wxyz,
     matrix_to_quat_wxyz,
     matrix_to_rotvec,
+    quat_wxyz_to_matrix,
     rotvec_to_matrix,
 )
+from posewright.motion.blocks import BLOCK, frame_blocks
 from posewright.motion.initial_rotations import ROTATING, GuessOptions, initial_rotations
 from posewright.skeletons.joint_sets import RIG_26
 
@@ -50,7 +52,7 @@ class IKOptions:
     """Clavicles away from the T-pose: shoulders rise only when the arms say so."""
     chunk: int = 512
     """Frames times people solved together: bounds memory (about 60 kB each)."""
-    block: int = 1024
+    block: int = BLOCK
     """Frames guessed together; longer clips are cut into overlapping blocks."""
     overlap_seconds: float = 4.0
     """How far blocks look beyond their ends: twist is carried no further."""
@@ -73,7 +75,7 @@ def inverse_kinematics(
     offsets: Float[Tensor, "P 26 3"],
     fps: float,
     options: IKOptions = IKOptions(),
-    near: Float[Tensor, "T P 26 3 3"] | None = None,
+    near: Float[Tensor, "T P 26 4"] | None = None,
 ) -> Pose:
     """Find the rotations that put the rig's joints where the targets are.
 
@@ -84,21 +86,19 @@ def inverse_kinematics(
         offsets: T-pose of each person, metres (`bones.rest_offsets`).
         fps: frames per second.
         options: strength of the terms.
-        near: local rotations to stay near instead of the closed-form guess (a solution to be adjusted).
+        near: local rotations (quaternions wxyz) to stay near instead of the closed-form guess: a solution to be
+            adjusted.
 
     Returns:
-        Rotations and root; a person with no seen joint in a frame is missing there (NaN).
+        Rotations and root in the precision of the targets (solved in float64); a person with no seen joint in a frame
+        is missing there (NaN).
     """
-    T, margin = len(targets), round(options.overlap_seconds * fps)
     blocks = []
-    for start in range(0, max(T, 1), options.block):
-        first, last = max(0, start - margin), min(T, start + options.block + margin)
-        part = slice(first, last)
+    for part, keep in frame_blocks(len(targets), round(options.overlap_seconds * fps), options.block):
         pose = _solve_block(
             targets[part], weights[part], offsets, fps, options, None if near is None else near[part]
         )
-        keep = slice(start - first, min(T, start + options.block) - first)
-        blocks.append(Pose(pose.rotations_wxyz[keep], pose.root[keep]))
+        blocks.append(Pose(pose.rotations_wxyz[keep].to(targets.dtype), pose.root[keep].to(targets.dtype)))
     quat = torch.cat([b.rotations_wxyz for b in blocks])
     return Pose(continuous_quat_wxyz(quat), torch.cat([b.root for b in blocks]))
 
@@ -113,10 +113,11 @@ def _solve_block(
     targets = torch.where(seen[..., None], targets, 0.0)
     if near is None:
         guess = initial_rotations(targets, weights, offsets, fps, options.guess)
-        near = global_to_local(guess, RIG_26.parents)
+        local = global_to_local(guess, RIG_26.parents).nan_to_num()
+    else:
+        local = quat_wxyz_to_matrix(near.double().nan_to_num(1.0))
     present = seen.any(-1)
     which = present.nonzero()
-    local = near.double().nan_to_num().clone()
     root = torch.full((*present.shape, 3), torch.nan, dtype=torch.float64)
     for part in which.split(options.chunk) if len(which) else ():
         t, p = part.unbind(-1)

@@ -13,6 +13,7 @@ import scipy.linalg
 import torch
 
 from posewright.geometry.resection import root_translation
+from posewright.motion.blocks import in_blocks
 from posewright.motion.bones import weighted_median
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D, Keypoints3D
@@ -27,9 +28,6 @@ _WEAK = {
     "right_toe": 0.5,
 }
 """Joints whose place relative to the root is less certain count less."""
-
-BLOCK = 1024
-"""Frames solved at once."""
 
 
 @dataclass(frozen=True)
@@ -78,38 +76,46 @@ def root_path(
         ValueError: frames or people differ, or fewer than four joint names are common to both.
     """
     joint, point, importance = _common_joints(relative, keypoints)
-    x = torch.from_numpy(relative.positions[:, :, joint].astype(float))
-    u = torch.from_numpy(keypoints.positions[:, :, point].astype(float))
-    weight = np.minimum(relative.confidence[:, :, joint], keypoints.confidence[:, :, point]).astype(float)
-    seen = (
-        np.isfinite(x.numpy()).all(-1) & np.isfinite(u.numpy()).all(-1) & (weight >= options.min_confidence)
+    huber = options.huber * camera.image_size[1]
+
+    def solve(x: np.ndarray, u: np.ndarray, sure: np.ndarray, sure_2d: np.ndarray) -> tuple[np.ndarray, ...]:
+        weight = np.minimum(sure, sure_2d)
+        seen = np.isfinite(x).all(-1) & np.isfinite(u).all(-1) & (weight >= options.min_confidence)
+        solvable = seen.sum(-1, keepdims=True) >= options.min_keypoints
+        weight = np.where(seen & solvable, weight * importance, 0.0)
+        return _solve(x, u, weight, camera, huber, solvable)
+
+    raw, residual, sigma = in_blocks(
+        solve,
+        (
+            relative.positions[:, :, joint],
+            keypoints.positions[:, :, point],
+            relative.confidence[:, :, joint],
+            keypoints.confidence[:, :, point],
+        ),
+        margin=0,
     )
-    weight = np.where(seen, weight * importance, 0.0)
-    solvable = seen.sum(-1) >= options.min_keypoints
-    weight = np.where(solvable[..., None], weight, 0.0)
-    distortion = np.asarray(camera.distortion, float)
-    distortion = torch.from_numpy(distortion) if np.any(distortion) else None
-    K, huber = torch.from_numpy(np.asarray(camera.K, float)), options.huber * camera.image_size[1]
-    parts = [
-        root_translation(
-            x[rows], u[rows], K, torch.from_numpy(weight[rows]), distortion, camera.model, huber=huber
-        )
-        for rows in _blocks(len(x))
-    ]
-    translation, residual, variance = (
-        torch.cat(values).numpy()
-        for values in zip(*((f.translation, f.residual, f.covariance[..., 2, 2]) for f in parts), strict=True)
-    )
-    raw = np.where(solvable[..., None], translation, np.nan)
-    raw = np.where((raw[..., 2:] > 0.1) & (raw[..., 2:] < 500), raw, np.nan)
-    sigma = np.sqrt(variance) * np.maximum(residual, 0.5)
     positions = smooth_depth(raw, sigma, keypoints.fps, options.depth_cutoff_hz)
     return RootPath(positions, raw, residual, sigma)
 
 
-def _blocks(frames: int) -> list[slice]:
-    """Frames in blocks that are solved at once, so that memory does not grow with the clip; one block for none."""
-    return [slice(start, start + BLOCK) for start in range(0, max(frames, 1), BLOCK)]
+def _solve(
+    x: np.ndarray, u: np.ndarray, weight: np.ndarray, camera: Camera, huber: float, solvable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Root (T, P, 3) of each frame by itself, NaN where not `solvable` or absurd; residual and depth sigma (T, P)."""
+    distortion = np.asarray(camera.distortion, float)
+    fit = root_translation(
+        torch.from_numpy(x),
+        torch.from_numpy(u),
+        torch.from_numpy(np.asarray(camera.K, float)),
+        torch.from_numpy(weight),
+        torch.from_numpy(distortion) if np.any(distortion) else None,
+        camera.model,
+        huber=huber,
+    )
+    raw, residual = np.where(solvable, fit.translation.numpy(), np.nan), fit.residual.numpy()
+    raw = np.where((raw[..., 2:] > 0.1) & (raw[..., 2:] < 500), raw, np.nan)
+    return raw, residual, np.sqrt(fit.covariance[..., 2, 2].numpy()) * np.maximum(residual, 0.5)
 
 
 def _common_joints(relative: Keypoints3D, keypoints: Keypoints2D) -> tuple[list[int], list[int], np.ndarray]:
