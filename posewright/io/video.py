@@ -9,7 +9,9 @@ seconds from the start of the file; `--start` and `--end` select by that time.
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -363,7 +365,7 @@ def write_video(
     """Write H.264 (yuv420p, plays everywhere): the block gets a function that takes uint8 RGB frames (H, W, 3).
 
     Odd sizes lose their last row or column (the codec needs even ones). The file appears only when the block ends
-    well.
+    well. Frames are encoded in a thread of their own: do not change one after handing it over.
 
     Args:
         path: file to write, `.mp4`.
@@ -380,11 +382,34 @@ def write_video(
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {"crf": str(quality), "preset": preset}
 
-            def write(image: np.ndarray) -> None:
+            def encode(image: np.ndarray) -> None:
                 picture = np.ascontiguousarray(image[:height, :width])
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
 
-            yield write
+            with _in_order(encode) as write:
+                yield write
             container.mux(stream.encode())
         finally:
             container.close()
+
+
+@contextmanager
+def _in_order(work: Callable[[np.ndarray], None], waiting: int = 3) -> Iterator[Callable[[np.ndarray], None]]:
+    """Do the work in a thread of its own, in the order it comes; the block waits when so many pieces are waiting.
+
+    An error of the work is raised in the block, at the next piece or at its end.
+    """
+    pending: deque[Future] = deque()
+
+    def give(piece: np.ndarray) -> None:
+        while len(pending) > waiting:
+            pending.popleft().result()
+        pending.append(thread.submit(work, piece))
+
+    thread = ThreadPoolExecutor(1)
+    try:
+        yield give
+        while pending:
+            pending.popleft().result()
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -193,3 +193,14 @@ def test_law_reading_on_after_a_time_gives_the_rest(tmp_path, start):
         rest = list(clip.after(every[cut].time))
         assert [f.time for f in rest] == [f.time for f in every[cut + 1 :]]
         assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, every[cut + 1 :], strict=True))
+
+
+def test_a_frame_that_cannot_be_encoded_is_an_error_in_the_block_and_leaves_no_file(tmp_path):
+    def grey_instead_of_rgb():
+        with write_video(tmp_path / "clip.mp4", (96, 64), 10) as write:
+            for _ in range(20):
+                write(np.zeros((64, 96), np.uint8))
+
+    with pytest.raises(ValueError, match="ndim|shape|expected"):
+        grey_instead_of_rgb()
+    assert list(tmp_path.iterdir()) == []
