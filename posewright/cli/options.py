@@ -104,6 +104,22 @@ Lifter = Annotated[
     str | None,
     typer.Option("--lifter", help="2D-to-3D method: see `posewright models list`.", rich_help_panel=_PEOPLE),
 ]
+LifterWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--lifter-weights",
+        help="File of the lifter's weights: safetensors, or its authors' checkpoint.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
+LifterVariant = Annotated[
+    str | None,
+    typer.Option(
+        "--lifter-variant",
+        help="Published size of an authors' checkpoint: see `posewright models show`.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
 SubjectHeight = Annotated[
     float | None,
     typer.Option(

@@ -3,6 +3,7 @@
 `lift` is for keypoints from anywhere and places the person before the camera; `lift_people` is the stage of the video
 pipeline. Both bring the clip to the model's 50 frames per second, run overlapping windows, blend them, and
 come back to the clip's own frames; memory does not depend on what the model needs for the whole clip at once.
+The published lifters run the same way (`pipelines.lift_zoo`) when they are named and their weights given.
 
 Convention: pixels in (centre of the top-left pixel (0, 0)); metres and camera axes (x right, y down, z forward) out;
 missing = NaN position and 0 confidence, both ways.
@@ -13,15 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
-from torch import Tensor
+from torch import Tensor, nn
 
 from posewright.core.errors import InputError
+from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter
 from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
 from posewright.geometry.resection import root_translation
+from posewright.models import list_models
 from posewright.models.lifting import raylift
+from posewright.pipelines.frame_rate import from_rate, to_rate
+from posewright.pipelines.lift_zoo import lift_with, lifted_joints
 from posewright.skeletons.convert import convert
-from posewright.skeletons.joint_sets import BODY_24, BODY_26, get
+from posewright.skeletons.joint_sets import ANIMALS, BODY_24, BODY_26, JOINT_SETS, get
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D, Keypoints3D
@@ -33,8 +37,6 @@ GUESSED = 0.2
 """Confidence of a joint that the picture does not show, relative to the person's mean in that frame."""
 GUESSED_POINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel")
 """Points whose place on the body was not recorded in training: they count a fifth in finding the root."""
-_SPLINE_ABOVE = 1.05
-"""Results are interpolated by cubics where the clip has more frames than the model by this factor."""
 
 
 def default_weights_path() -> Path:
@@ -55,9 +57,11 @@ def lift(
     image_size: tuple[int, int] = (1920, 1080),
     fps: float = 30.0,
     focal: float | None = None,
-    model: str | raylift.Model | None = None,
+    model: str | nn.Module | Lifter | None = None,
     output: str | Skeleton | None = None,
     *,
+    variant: str | None = None,
+    weights: str | Path | None = None,
     flip: bool = False,
     device: str = "cpu",
 ) -> Keypoints3D:
@@ -70,18 +74,22 @@ def lift(
         image_size: (width, height), pixels.
         fps: frames per second.
         focal: focal length in pixels; None: unknown, a common one is assumed (`geometry.cameras.default_focal`).
-        model: None or "lifting/raylift", the default; or a model of that class, with weights of your own.
+        model: None or "lifting/raylift", the default; any other lifter of `list_models("lifting")`, by name and
+            with `weights`; or a model of one of their classes, with weights of your own.
         output: joint set of the result; None: that of the keypoints. "body_24" is all that the model gives.
+        variant: the published size that authors' weights have; weights made here know theirs.
+        weights: file of a named lifter's weights: safetensors, or its authors' checkpoint.
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
 
     Returns:
         Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
         The body's size is that of a typical adult: scale about the camera if you know better. Frames without any
-        keypoint are NaN; joints that the picture does not show are estimated with low confidence.
+        keypoint are NaN; joints that the picture does not show are estimated with low confidence, and so are those
+        that a published lifter does not give (feet and face of Human3.6M's 17), which are placed by anatomy.
 
     Raises:
-        ValueError: shapes, rate or size make no sense.
+        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     keypoints, confidence = _checked(keypoints, confidence, skeleton)
@@ -91,22 +99,29 @@ def lift(
     )
     clip = Keypoints2D(skeleton, keypoints[:, None], confidence[:, None], image_size, fps)
     camera = Camera(K=K, image_size=image_size, focal_source="given" if focal_known else "assumed")
-    points, joint_confidence = lift_points(clip, camera, model=model, flip=flip, device=device)
-    root = root_before_camera(points, clip, camera)
+    chosen = choose_lifter(model, variant, weights, device)
+    points, joint_confidence = lift_points(clip, camera, model=chosen, flip=flip, device=device)
+    believed = points
+    if isinstance(chosen, Lifter):
+        believed = np.where(lifted_joints(chosen)[:, None], points, np.nan)
+    root = root_before_camera(believed, clip, camera)
     target = skeleton if output is None else get(output) if isinstance(output, str) else output
     positions, joint_confidence, _ = convert(
         (points + root[:, :, None])[:, 0].astype(np.float32), joint_confidence[:, 0], BODY_26, target
     )
-    note = f"lifted by {DEFAULT_LIFTER}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
+    name = chosen.name if isinstance(chosen, Lifter) else DEFAULT_LIFTER
+    note = f"lifted by {name}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
     return Keypoints3D(target, positions, joint_confidence, fps, (note,))
 
 
 def lift_people(
     keypoints: Keypoints2D,
     camera: Camera,
-    model: str | raylift.Model | None = None,
+    model: str | nn.Module | Lifter | None = None,
     device: str = "cpu",
     flip: bool = False,
+    variant: str | None = None,
+    weights: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lift everybody's keypoints: the stage of the video pipeline.
 
@@ -116,24 +131,30 @@ def lift_people(
         model: see `lift`.
         device: `cpu`, `cuda`, `mps`, or `auto`: a GPU where there is one.
         flip: see `lift`.
+        variant: see `lift`.
+        weights: see `lift`.
 
     Returns:
         Joints (T, P, 24, 3) float32 of `BODY_24` relative to the pelvis, metres, camera axes, and their confidence
         (T, P, 24). A frame without any keypoint of a person is NaN with confidence 0.
     """
-    points, confidence = lift_points(keypoints, camera, model=model, device=device, flip=flip)
+    points, confidence = lift_points(keypoints, camera, model, device, flip, variant, weights)
     return points[:, :, : len(BODY_24)], confidence[:, :, : len(BODY_24)]
 
 
 def lift_points(
     keypoints: Keypoints2D,
     camera: Camera,
-    model: str | raylift.Model | None = None,
+    model: str | nn.Module | Lifter | None = None,
     device: str = "cpu",
     flip: bool = False,
+    variant: str | None = None,
+    weights: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `lift_people`, with the eyes: (T, P, 26, 3) of `BODY_26`, and the confidence (T, P, 26)."""
-    network = _model(model, device)
+    network = choose_lifter(model, variant, weights, device)
+    if isinstance(network, Lifter):
+        return _lift_points_with(network, keypoints, camera, flip)
     rays, confidence = keypoint_rays(keypoints, camera)
     T, P = confidence.shape[:2]
     points = np.full((T, P, len(BODY_26), 3), np.nan, np.float32)
@@ -148,6 +169,18 @@ def lift_points(
     absent = np.logical_not((confidence > 0).any(-1))
     points[absent] = np.nan
     return points, np.where(absent[..., None], 0, joint_confidence(keypoints)).astype(np.float32)
+
+
+def _lift_points_with(
+    lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `lift_points`, by a published lifter; joints that it does not give have the confidence of a guess."""
+    points, given = lift_with(lifter, keypoints, camera, flip)
+    seen = np.isfinite(keypoints.positions).all(-1) & (keypoints.confidence > 0)
+    points[~seen.any(-1)] = np.nan
+    confidence = joint_confidence(keypoints)
+    confidence = np.where(given, confidence, np.minimum(confidence, _guess(keypoints)))
+    return points, np.where(np.isfinite(points).all(-1), confidence, 0).astype(np.float32)
 
 
 def keypoint_rays(keypoints: Keypoints2D, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -179,9 +212,14 @@ def keypoint_rays(keypoints: Keypoints2D, camera: Camera) -> tuple[np.ndarray, n
 def joint_confidence(keypoints: Keypoints2D) -> np.ndarray:
     """Confidence (T, P, 26) of lifted joints: that of their keypoints, `GUESSED` times the mean elsewhere."""
     _, own, _ = convert(keypoints.positions, keypoints.confidence, keypoints.skeleton, BODY_26)
+    return np.where(own > 0, np.clip(own, 0, 1), _guess(keypoints)).astype(np.float32)
+
+
+def _guess(keypoints: Keypoints2D) -> np.ndarray:
+    """Confidence (T, P, 1) of joints that no picture shows."""
     seen = np.isfinite(keypoints.positions).all(-1) & (keypoints.confidence > 0)
     total = np.where(seen, keypoints.confidence, 0).sum(-1) / np.maximum(seen.sum(-1), 1)
-    return np.where(own > 0, np.clip(own, 0, 1), GUESSED * np.clip(total, 0, 1)[..., None]).astype(np.float32)
+    return GUESSED * np.clip(total, 0, 1)[..., None]
 
 
 def root_before_camera(points: np.ndarray, keypoints: Keypoints2D, camera: Camera) -> np.ndarray:
@@ -209,7 +247,7 @@ def _lift_track(
     network: raylift.Model, rays: np.ndarray, confidence: np.ndarray, fps: float, known: bool, flip: bool
 ) -> np.ndarray:
     """One person's points (T, 26, 3) from rays (T, 26, 2) at any rate."""
-    rays50, confidence50 = _to_model_rate(rays, confidence, fps)
+    rays50, confidence50 = to_rate(rays, confidence, fps, raylift.FRAMES_PER_SECOND)
     device = next(network.parameters()).device
     x = torch.from_numpy(np.concatenate([rays50, confidence50[..., None]], axis=-1)).to(device)
     points = run_windows(network, x, known)
@@ -218,7 +256,7 @@ def _lift_track(
         other_hand = x.new_tensor([-1.0, 1.0, 1.0])
         mirrored = run_windows(network, x[:, mirror] * other_hand, known)
         points = (points + mirrored[:, mirror] * other_hand) / 2
-    return _from_model_rate(points.cpu().numpy(), len(rays), fps)
+    return from_rate(points.cpu().numpy(), len(rays), fps, raylift.FRAMES_PER_SECOND)
 
 
 @torch.inference_mode()
@@ -247,59 +285,52 @@ def run_windows(network: raylift.Model, keypoints: Tensor, focal_known: bool) ->
     return total / weight
 
 
-def _to_model_rate(rays: np.ndarray, confidence: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rays at the model's rate: a weighted mean of the frames nearby, so that faster clips are averaged, not thinned.
-
-    The weight of a frame falls linearly with its distance in time, to zero at one frame of the slower rate, and goes
-    with the keypoint's confidence.
-    """
-    rate, T = raylift.FRAMES_PER_SECOND, len(rays)
-    if abs(fps / rate - 1) < 1e-3 or T == 1:
-        return rays, confidence
-    source = np.arange(max(2, int(round((T - 1) / fps * rate)) + 1)) * (fps / rate)
-    reach = max(1.0, fps / rate)
-    nearest = np.floor(source - reach).astype(np.int64)[:, None] + 1 + np.arange(int(2 * reach) + 1)
-    weight = np.maximum(0, 1 - np.abs(nearest - source[:, None]) / reach)
-    weight = np.where((nearest >= 0) & (nearest < T), weight, 0)
-    nearest = np.clip(nearest, 0, T - 1)
-    c = np.zeros((len(source), *confidence.shape[1:]), np.float32)
-    moment = np.zeros((len(source), *rays.shape[1:]), np.float32)
-    for tap in range(nearest.shape[1]):
-        w = weight[:, tap, None].astype(np.float32) * confidence[nearest[:, tap]]
-        c += w
-        moment += w[..., None] * rays[nearest[:, tap]]
-    mean = moment / np.maximum(c, 1e-9)[..., None]
-    share = c / np.maximum(weight.sum(1), 1e-9)[:, None].astype(np.float32)
-    return mean, np.where(share > 1e-3, share, 0).astype(np.float32)
-
-
-def _from_model_rate(points: np.ndarray, frames: int, fps: float) -> np.ndarray:
-    """Points at the clip's own frames: cubic splines for faster clips, linear interpolation for slower ones."""
-    rate, N = raylift.FRAMES_PER_SECOND, len(points)
-    if frames == N and (abs(fps / rate - 1) < 1e-3 or frames == 1):
-        return points
-    time = np.minimum(np.arange(frames) * (rate / fps), N - 1)
-    if fps > _SPLINE_ABOVE * rate and N > 3:
-        return CubicSpline(np.arange(N), points, axis=0)(time).astype(np.float32)
-    low = np.minimum(time.astype(np.int64), max(N - 2, 0))
-    part = (time - low).astype(np.float32)[:, None, None]
-    return points[low] * (1 - part) + points[np.minimum(low + 1, N - 1)] * part
-
-
 # -------------------------------------------------------------------------------------------------- input
 
 
-def _model(model: str | raylift.Model | None, device: str) -> raylift.Model:
+def choose_lifter(
+    model: str | nn.Module | Lifter | None = None,
+    variant: str | None = None,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+) -> raylift.Model | Lifter:
+    """Return the lifter that a caller means, on its device; arguments as for `lift`.
+
+    Raises:
+        InputError: no such lifter, or its weights are missing or another's.
+    """
     if device == "auto":
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
     if model is None or model == DEFAULT_LIFTER:
+        if weights is not None:
+            raise InputError(
+                f"weights {weights} are for a lifter that is not named: say which; {DEFAULT_LIFTER} has its own"
+            )
         return default_model(device)
     if isinstance(model, raylift.Model):
         return model.to(device).eval()
-    raise InputError(
-        f"lifter {model!r}: this stage runs {DEFAULT_LIFTER}, by name or as a model with weights of your own"
+    if isinstance(model, nn.Module):
+        return as_lifter(model, variant).to(device)
+    if isinstance(model, Lifter):
+        return model.to(device)
+    if model not in list_models("lifting"):
+        raise InputError(
+            f"no lifter {model!r}; there are: {', '.join(list_models('lifting'))}; or give a model of theirs"
+        )
+    return load_lifter(model, weights, variant, device)
+
+
+def _other_sets(keypoints: np.ndarray) -> str:
+    """Name the joint sets that keypoints of this shape could be of."""
+    count = keypoints.shape[1] if keypoints.ndim == 3 and keypoints.shape[2] == 2 else 0
+    names = [name for name, skeleton in JOINT_SETS.items() if len(skeleton) == count and name not in ANIMALS]
+    if not names:
+        return ""
+    return (
+        f"; {' and '.join(names)} {'has' if len(names) == 1 else 'have'} {count} joints: give `skeleton`, and they are "
+        "converted to what the lifter reads"
     )
 
 
@@ -311,7 +342,7 @@ def _checked(
     if keypoints.ndim != 3 or keypoints.shape[1:] != (len(skeleton), 2) or not len(keypoints):
         raise ValueError(
             f"lift: keypoints have shape {keypoints.shape}, expected (T, {len(skeleton)}, 2) with T > 0 "
-            f"for {skeleton.name}"
+            f"for {skeleton.name}{_other_sets(keypoints)}"
         )
     finite = np.isfinite(keypoints).all(-1)
     confidence = np.ones(finite.shape) if confidence is None else np.asarray(confidence, np.float32)

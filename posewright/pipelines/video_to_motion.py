@@ -53,6 +53,10 @@ class RunOptions:
     """The user's own person detector, for the top-down backends."""
     lifter: str | None = None
     """2D-to-3D method; None: the default."""
+    lifter_weights: str | None = None
+    """File of the lifter's weights; the default one has its own."""
+    lifter_variant: str | None = None
+    """Published size of an authors' checkpoint."""
     subject_height: float | None = None
     """Body height of person 1, metres."""
     fov: float | None = None
@@ -223,8 +227,16 @@ def keypoints_to_motion(
     report("lifting to 3D", 0, 1)
     camera = make_camera(keypoints.image_size, options)
     relative, confidence = lift_people(
-        keypoints, camera, model=options.lifter, device=options.device, flip=options.mode != "fast"
+        keypoints,
+        camera,
+        model=options.lifter,
+        device=options.device,
+        flip=options.mode != "fast",
+        variant=options.lifter_variant,
+        weights=options.lifter_weights,
     )
+    if options.lifter is not None:
+        keypoints = keypoints.noted(f"lifted by {options.lifter}")
     report("lifting to 3D", 1, 1)
     report("motion", 0, 1)
     motion = to_motion(
