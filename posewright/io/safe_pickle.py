@@ -1,7 +1,7 @@
-"""Object arrays of `.npz` files without running what is pickled in them.
+"""Object arrays of `.npz` files, and `.pkl` files, without running what is pickled in them.
 
-Some data sets of the field (VideoPose3D's) keep dictionaries of arrays in pickled object arrays. A pickle can
-call any function it can name; this reader lets it name only what builds numpy arrays and plain containers,
+Some data sets of the field (VideoPose3D's) keep dictionaries of arrays in pickled object arrays, others (3DPW,
+MotionBERT's) are pickles. A pickle can call any function it can name; this reader lets it name only what builds numpy arrays and plain containers,
 and refuses the rest before anything is called.
 """
 
@@ -19,6 +19,8 @@ ALLOWED = {
     ("numpy.core.multiarray", "scalar"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "scalar"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("numpy._core.numeric", "_frombuffer"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
@@ -56,6 +58,16 @@ def read_object_npz(path: Path) -> dict[str, np.ndarray]:
             if name.endswith(".npy"):
                 out[name.removesuffix(".npy")] = _array(archive.read(name))
     return out
+
+
+def read_pickle(path: Path) -> object:
+    """What a `.pkl` file holds, through the restricted unpickler; strings of old Pythons as Latin-1.
+
+    Raises:
+        InputError: the pickle asks for anything but numpy arrays and plain containers.
+    """
+    with path.open("rb") as stream:
+        return RestrictedUnpickler(stream, encoding="latin1").load()
 
 
 def _array(data: bytes) -> np.ndarray:
