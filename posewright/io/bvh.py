@@ -21,7 +21,13 @@ from posewright.core.files import atomic_path
 from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import axis_rotation, euler_to_matrix, matrix_to_euler, unwrap_euler
 from posewright.io import bvh_text
-from posewright.io.axes import quat_wxyz_y_up_to_z_up, to_z_up, z_up_to_y_up
+from posewright.io.axes import (
+    from_z_up,
+    quat_wxyz_y_up_to_z_up,
+    quat_wxyz_z_up_to_y_up,
+    to_z_up,
+    z_up_to_y_up,
+)
 from posewright.io.bvh_text import Node
 from posewright.io.guess_units import UNITS, guess_unit, guess_up
 from posewright.io.people import (
@@ -62,6 +68,7 @@ def write(
     person: int | None = None,
     scale: float = 100.0,
     t_pose: bool = False,
+    onto: str | Path | None = None,
 ) -> None:
     """Write one person's rig and motion.
 
@@ -71,9 +78,14 @@ def write(
         person: whom, where there are several.
         scale: file units per metre: 100 writes centimetres, 1 metres.
         t_pose: put one frame of the rest pose first, as some retargeters want it.
+        onto: another `.bvh` file: its hierarchy, channels, unit and axes are kept, the motion (retargeted to it) is
+            written in them.
     """
     motion = one_person(motion, person, "BVH")
     rotations, rest = require_rotations(motion, "BVH")
+    if onto is not None:
+        _write_onto(motion, rotations, rest, path, onto)
+        return
     expect(bool(np.isfinite(scale)) and scale > 0, f"scale is {scale}, expected a positive number")
     skeleton, root = motion.skeleton, root_of(motion)
     frames = held_frames(rig_frames(motion, 0), "BVH")
@@ -87,6 +99,69 @@ def write(
         file.write(bvh_text.format_hierarchy(_nodes(skeleton, rest[0] * scale, order)))
         file.write(f"MOTION\nFrames: {len(values)}\nFrame Time: {1 / motion.fps:.10f}\n")
         np.savetxt(file, values, fmt="%.6f")
+
+
+def _write_onto(
+    motion: Motion, rotations: np.ndarray, rest_offsets: np.ndarray, path: str | Path, onto: str | Path
+) -> None:
+    """Write a motion in the hierarchy of another file."""
+    frames = held_frames(rig_frames(motion, 0), "BVH")
+    with reading(onto, "BVH") as source:
+        nodes, *_ = bvh_text.parse(source.read_text(encoding="utf-8-sig", errors="replace"))
+        skeleton, chosen = _skeleton(nodes, source.stem)
+        expect(
+            skeleton.joint_names == motion.skeleton.joint_names,
+            f"the motion has the joints of {motion.skeleton.name}, the file others: retarget the motion to it first",
+        )
+        up, metres = _unit_and_up(np.array([nodes[n].offset for n in chosen]), rest_offsets[0], skeleton)
+        quats = rotations[frames, 0].astype(np.float64)
+        matrices = quats_to_matrices(quat_wxyz_z_up_to_y_up(quats) if up == "y" else quats)
+        root = from_z_up(motion.joints[frames, 0, root_of(motion)].astype(np.float64), up) / metres
+        shifts = from_z_up(rest_offsets[0].astype(np.float64), up) / metres
+        columns = [
+            _channels(nodes, n, chosen, matrices, shifts, root)
+            for n in range(len(nodes))
+            if nodes[n].channels
+        ]
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(bvh_text.format_hierarchy(nodes))
+        file.write(f"MOTION\nFrames: {len(frames)}\nFrame Time: {1 / motion.fps:.10f}\n")
+        np.savetxt(file, np.concatenate(columns, 1), fmt="%.6f")
+
+
+def _unit_and_up(offsets: np.ndarray, rest_offsets: np.ndarray, skeleton: Skeleton) -> tuple[str, float]:
+    """Up axis and metres per unit of a file whose offsets (J, 3) are those of a rig, but for stretching bones."""
+    offsets, rest = _without_root(offsets, skeleton), rest_offsets.astype(np.float64)
+    errors = {}
+    for up in ("y", "z"):
+        turned = to_z_up(offsets, up)
+        metres = float((turned * rest).sum() / max((turned**2).sum(), 1e-12))
+        errors[up] = (float(((turned * metres - rest) ** 2).sum()), metres)
+    up = min(errors, key=lambda axis: errors[axis])
+    expect(errors[up][1] > 0, "the bones of the file are not those of the motion's rig")
+    return up, errors[up][1]
+
+
+def _channels(
+    nodes: list[Node], n: int, chosen: list[int], matrices: np.ndarray, shifts: np.ndarray, root: np.ndarray
+) -> np.ndarray:
+    """(T, channels) of one node: angles in degrees in its own order; where it stands in its parent."""
+    node = nodes[n]
+    order = "".join(c[0] for c in node.channels if c.endswith("rotation"))
+    expect(len(order) in (0, 3), f"joint {node.name} turns about {len(order)} axes; a motion needs all three")
+    degrees = np.zeros((len(root), 3))
+    if order and n in chosen:
+        angles = matrix_to_euler(torch.from_numpy(matrices[:, chosen.index(n)]), order)
+        degrees = np.rad2deg(unwrap_euler(angles[:, None], order)[:, 0].numpy())
+    shift = shifts[chosen.index(n)] if n in chosen else np.array(node.offset)
+    place = root - node.offset if node.parent < 0 else np.broadcast_to(shift, root.shape)
+    return np.stack(
+        [
+            degrees[:, order.index(c[0])] if c.endswith("rotation") else place[:, "XYZ".index(c[0])]
+            for c in node.channels
+        ],
+        1,
+    )
 
 
 def _euler_degrees(rotations_wxyz: np.ndarray) -> np.ndarray:

@@ -20,8 +20,9 @@ from posewright.geometry.rotations import continuous_quat_wxyz
 from posewright.io.axes import quat_wxyz_z_up_to_y_up, z_up_to_y_up
 from posewright.io.capsules import capsule_skin
 from posewright.io.glb_container import INDICES, VERTICES, Buffer, unpack
+from posewright.io.glb_onto import animated
 from posewright.io.glb_read import motion_of_document
-from posewright.io.people import require_rotations, select_person
+from posewright.io.people import one_person, require_rotations, select_person
 from posewright.io.rig import rest_positions, rig_frames, root_of
 from posewright.io.user_files import expect, reading
 from posewright.structures.motion import Motion
@@ -31,7 +32,14 @@ COLOURS = ((0.25, 0.5, 0.85), (0.95, 0.55, 0.2), (0.3, 0.7, 0.4), (0.75, 0.4, 0.
 """Of the people in turn, linear RGB."""
 
 
-def write(motion: Motion, path: str | Path, *, person: int | None = None, skin: bool = True) -> None:
+def write(
+    motion: Motion,
+    path: str | Path,
+    *,
+    person: int | None = None,
+    skin: bool = True,
+    onto: str | Path | None = None,
+) -> None:
     """Write all people, or one.
 
     Args:
@@ -39,8 +47,18 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None, skin: 
         path: the `.glb` file.
         person: whom; None writes everybody.
         skin: give each rig a simple body; without it, only programs that show bones show anything.
+        onto: a character's `.glb` file: it is written again, with the motion (one person, retargeted to it) as its
+            first animation.
     """
     motion = select_person(motion, person)
+    if onto is not None:
+        motion = one_person(motion, None, "character's glTF")
+        with reading(onto, "glTF binary (.glb)") as character:
+            require_rotations(motion, "glTF")
+            data = animated(motion, character.read_bytes())
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+        return
     require_rotations(motion, "glTF")
     expect(motion.num_people > 0, "the motion has no people; a glTF file needs one")
     buffer, document = Buffer(), _empty_document(motion)

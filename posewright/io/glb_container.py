@@ -6,6 +6,7 @@ and 4 (GLB).
 
 import json
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,13 +28,17 @@ VERTICES, INDICES = 34962, 34963
 
 
 class Buffer:
-    """Collects arrays into one binary buffer, each in an aligned view with an accessor."""
+    """Collects arrays into one binary buffer, each in an aligned view with an accessor.
 
-    def __init__(self):
-        self.views: list[dict] = []
-        self.accessors: list[dict] = []
-        self._parts: list[bytes] = []
-        self._length = 0
+    It begins empty, or with what a file has: its bytes, views and accessors.
+    """
+
+    def __init__(self, binary: bytes = b"", views: Sequence[dict] = (), accessors: Sequence[dict] = ()):
+        self.views: list[dict] = list(views)
+        self.accessors: list[dict] = list(accessors)
+        padding = -len(binary) % 4
+        self._parts: list[bytes] = [binary + b"\0" * padding]
+        self._length = len(binary) + padding
 
     def add(self, array: np.ndarray, kind: str, target: int | None = None, bounds: bool = False) -> int:
         """Append an array, first dimension = count, and return its accessor.

@@ -22,16 +22,15 @@ MAX_FRAMES = 10_000_000
 def motion_of_document(document: dict, binary: bytes, source: str, fps: float | None) -> Motion:
     """Build the motion of all skins; see `glb.read`."""
     nodes = document.get("nodes", [])
-    parents = _node_parents(nodes)
-    people = _rigs(document.get("skins", []), nodes, parents)
+    parents = node_parents(nodes)
     channels = _channels(document, binary)
     extras = document.get("extras") or {}
     ours = extras.get("posewright") if isinstance(extras, dict) else None
     ours = ours if isinstance(ours, dict) else {}
     times, fps = _times(channels, ours, fps)
-    skeleton, chosen = _skeleton(people, nodes, parents, source)
-    rest = TO_Z_UP @ _global_pose(nodes, parents, {}, np.zeros(1))
-    pose = TO_Z_UP @ _global_pose(nodes, parents, channels, times)
+    skeleton, chosen = person_joints(document, nodes, parents, source)
+    rest = TO_Z_UP @ global_pose(nodes, parents, {}, np.zeros(1))
+    pose = TO_Z_UP @ global_pose(nodes, parents, channels, times)
     described = ours.get("people", [])[: len(chosen)]
     motion = motion_from_poses(
         skeleton,
@@ -50,7 +49,14 @@ def motion_of_document(document: dict, binary: bytes, source: str, fps: float | 
     )
 
 
-def _node_parents(nodes: list[dict]) -> list[int]:
+def person_joints(
+    document: dict, nodes: list[dict], parents: list[int], source: str
+) -> tuple[Skeleton, list[list[int]]]:
+    """The joint set shared by all people of a file, and each person's nodes in its order."""
+    return _skeleton(_rigs(document.get("skins", []), nodes, parents), nodes, parents, source)
+
+
+def node_parents(nodes: list[dict]) -> list[int]:
     """Index of each node's parent; -1 for roots. A node with two parents or a circle is an error."""
     parents = [-1] * len(nodes)
     for n, node in enumerate(nodes):
@@ -167,7 +173,7 @@ def _present(intervals: list[list[int]], frames: int) -> np.ndarray:
     return mask
 
 
-def _global_pose(nodes: list[dict], parents: list[int], channels: dict, times: np.ndarray) -> np.ndarray:
+def global_pose(nodes: list[dict], parents: list[int], channels: dict, times: np.ndarray) -> np.ndarray:
     """(T, N, 4, 4) world matrices of all nodes, Y up."""
     out = np.empty((len(times), len(nodes), 4, 4))
     for n in sorted(range(len(nodes)), key=lambda node: _depth(node, parents)):

@@ -298,7 +298,7 @@ def test_errors_name_formats_and_options(tmp_path):
     motion = sample_motion(1, 3)
     with pytest.raises(InputError, match=r"\.bvh, \.glb"):
         formats.save(motion, tmp_path / "clip.xyz")
-    with pytest.raises(InputError, match="no option speed; it has: person, scale, t_pose"):
+    with pytest.raises(InputError, match="no option speed; it has: onto, person, scale, t_pose"):
         formats.save(motion, tmp_path / "clip.bvh", speed=2)
     with pytest.raises(InputError, match="read but not written"):
         formats.save(motion, tmp_path / "clip.amc")
