@@ -15,6 +15,7 @@ _HOMES = {
     "lift": "posewright.pipelines.lift",
     "save": "posewright.io.formats",
     "load": "posewright.io.formats",
+    "retarget": "posewright.motion.retarget",
     "load_rig": "posewright.io.calibration",
     "read_keypoints": "posewright.io.keypoints",
     "create": "posewright.models",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from posewright.io.formats import load, save
     from posewright.io.keypoints import read_keypoints
     from posewright.models import create, list_models, load_official
+    from posewright.motion.retarget import retarget
     from posewright.pipelines.lift import lift
     from posewright.pipelines.multiview_to_motion import estimate_multiview
     from posewright.pipelines.video_to_motion import RunOptions, estimate

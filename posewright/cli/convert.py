@@ -16,15 +16,32 @@ def convert(
         typer.Option("--fit-rig", help="Fit our rig to positions first (TRC, C3D: they hold no rotations)."),
     ] = False,
     person: Annotated[int | None, typer.Option("--person", help="Only the person with this number.")] = None,
+    onto: Annotated[
+        Path | None,
+        typer.Option("--onto", help="Your character (.glb or .bvh): it is written again, moving like this."),
+    ] = None,
+    bones: Annotated[
+        Path | None,
+        typer.Option("--bones", help='JSON file: which bone is which, e.g. {"left_thigh": "Bone.012"}.'),
+    ] = None,
 ) -> None:
-    """Convert a motion file.
+    """Convert a motion file, or put its motion on a character of your own.
 
     Example:  posewright convert walk.bvh walk.glb
+
+    Example:  posewright convert out/motion.npz moving.glb --onto character.glb
     """
+    from posewright.core.errors import InputError
     from posewright.io.formats import load, save
     from posewright.io.people import select_person
 
+    if bones is not None and onto is None:
+        raise InputError("--bones says which bone of a character is which: give the character with --onto")
     motion = load(source)
+    if onto is not None:
+        for path in _onto(select_person(motion, person), target, onto, bones):
+            print(path)
+        return
     if fit_rig:
         from posewright.motion.clean import fit_rig as fit
 
@@ -38,3 +55,29 @@ def convert(
         written = save(motion, target)
     for path in written:
         print(path)
+
+
+def _onto(motion, target: Path, onto: Path, bones: Path | None) -> list[Path]:
+    """Retarget each person to the character; write its file again, once per person."""
+    from posewright.core.errors import InputError
+    from posewright.io.formats import load, save
+    from posewright.io.user_files import read_json
+    from posewright.motion.retarget import retarget
+
+    suffix = onto.suffix.lower()
+    if suffix not in (".glb", ".bvh") or target.suffix.lower() != suffix:
+        raise InputError(
+            f"--onto {onto}: a character is a .glb or .bvh file, and what is written ({target}) has the same suffix; "
+            "export others as .glb, from Blender for instance"
+        )
+    rig = load(onto, stretch="mean") if suffix == ".bvh" else load(onto)
+    mapping = None if bones is None else read_json(bones)
+    if mapping is not None and not isinstance(mapping, dict):
+        raise InputError(f"{bones}: expected a JSON object such as {{\"left_thigh\": \"Bone.012\"}}")
+    written = []
+    for number in motion.person_ids:
+        path = target
+        if motion.num_people > 1:
+            path = target.with_name(f"{target.stem}_person{number}{target.suffix}")
+        written += save(retarget(motion, rig, mapping, number), path, onto=onto)
+    return written

@@ -81,5 +81,7 @@ def _with_animation(document: dict, binary: bytes, seconds: np.ndarray, keys: di
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
         samplers.append({"input": times, "output": output, "interpolation": "LINEAR"})
     animation = {"name": "motion", "samplers": samplers, "channels": channels}
+    if isinstance(document.get("extras"), dict):
+        document["extras"].pop("posewright", None)  # what we noted there is about another motion
     document["animations"] = [animation, *document.get("animations", [])]
     return buffer.pack(document)

@@ -178,6 +178,14 @@ def test_convert_and_view(walk_file, tmp_path, capsys):
     assert "--fit-rig" in capsys.readouterr().err
     assert run_command_line(["convert", str(out / "walk.trc"), str(tmp_path / "again.bvh"), "--fit-rig"]) == 0
     assert (tmp_path / "again.bvh").read_text().startswith("HIERARCHY")
+    moved, character = tmp_path / "moved.glb", tmp_path / "walk.glb"
+    assert run_command_line(["convert", str(out / "motion.npz"), str(moved), "--onto", str(character)]) == 0
+    assert moved.stat().st_size > character.stat().st_size
+    assert (
+        run_command_line(["convert", str(out / "motion.npz"), str(moved), "--onto", str(out / "walk.bvh")])
+        == 1
+    )
+    assert "same suffix" in capsys.readouterr().err
     assert run_command_line(["view", str(tmp_path / "walk.glb"), "--no-open"]) == 0
     assert "<html" in (tmp_path / "walk.html").read_text()
 
