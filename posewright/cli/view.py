@@ -21,10 +21,14 @@ def view(
     """
     from posewright.cli.summary import open_in_browser
     from posewright.io.formats import load
+    from posewright.motion.angles import joint_angles
+    from posewright.skeletons.joint_sets import RIG_26
     from posewright.viewer.report import write_report
 
-    page = out or source.with_suffix(".html")
-    write_report(load(source), page, title=source.name, exports=[source])
+    motion, page = load(source), out or source.with_suffix(".html")
+    ours = motion.skeleton.name == RIG_26.name and motion.rotations_wxyz is not None
+    angles = joint_angles(motion) if ours else None
+    write_report(motion, page, title=source.name, exports=[source], angles=angles)
     print(page)
     if open_page:
         open_in_browser(page)

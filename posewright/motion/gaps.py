@@ -81,8 +81,10 @@ def fill_path(path: np.ndarray, fps: float, options: GapOptions = GapOptions()) 
     return np.concatenate([filled[..., :2] * near, near], -1)
 
 
-def longest_run(state: np.ndarray) -> np.ndarray:
-    """Length in frames of the longest unbroken run of True along the first axis."""
+def longest_run(state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Length in frames of the longest unbroken run of True along the first axis, and where it begins."""
     frames = np.arange(1, len(state) + 1).reshape(-1, *[1] * (state.ndim - 1))
     last_false = np.maximum.accumulate(np.where(state, 0, frames), axis=0)
-    return np.max(np.where(state, frames - last_false, 0), axis=0, initial=0)
+    run = np.where(state, frames - last_false, 0)
+    longest = np.max(run, axis=0, initial=0)
+    return longest, (np.argmax(run, axis=0) if len(state) else longest) - np.maximum(longest - 1, 0)

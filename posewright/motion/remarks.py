@@ -76,21 +76,23 @@ def hidden_remarks(keypoints: Keypoints2D, present: np.ndarray) -> tuple[str, ..
         return ()
     confidence = keypoints.confidence[:, :, keypoints.skeleton.indices(*names)]
     hidden = present[..., None] & (np.nan_to_num(confidence) < _HIDDEN_BELOW)
-    run = longest_run(hidden) / keypoints.fps
+    run, begin = (x / keypoints.fps for x in longest_run(hidden))
+    begin = begin + keypoints.frame_times()[0]
     limit = np.minimum(_HIDDEN_SECONDS, present.sum(0) / keypoints.fps)[:, None]
     remarks = []
-    for person, seconds, long in zip(
-        keypoints.person_ids, run, (run >= limit - 1e-6) & (run > 0), strict=True
+    for person, seconds, start, long in zip(
+        keypoints.person_ids, run, begin, (run >= limit - 1e-6) & (run > 0), strict=True
     ):
         which = [names[k].replace("_", " ") for k in np.flatnonzero(long)]
         if which:
-            remarks.append(_hidden(person, which, float(seconds[long].max())))
+            worst = int(np.argmax(np.where(long, seconds, 0)))
+            remarks.append(_hidden(person, which, float(seconds[worst]), float(start[worst])))
     return tuple(remarks)
 
 
-def _hidden(person: int, joints: list[str], seconds: float) -> str:
+def _hidden(person: int, joints: list[str], seconds: float, start: float) -> str:
     """One sentence for one person; a photo has no time to speak of."""
-    long = "" if seconds < 0.05 else f" for {seconds:.1f} s"
+    long = "" if seconds < 0.05 else f" for {seconds:.1f} s from {start:.1f} s"
     if len(joints) > 4:
         long = long.replace("for", "for up to")
         return f"person {person}: {len(joints)} joints hidden{long} ({', '.join(joints)}): guessed"

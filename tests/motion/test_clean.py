@@ -11,6 +11,7 @@ from posewright.geometry.kinematics import forward_kinematics
 from posewright.geometry.rotations import quat_wxyz_to_matrix
 from posewright.motion.bones import add_clavicles, standing_height
 from posewright.motion.clean import MotionOptions, fit_rig, to_motion
+from posewright.motion.gaps import longest_run
 from posewright.motion.smooth import SMOOTHING_METHODS, SmoothingOptions, smooth_joints
 from posewright.skeletons.joint_sets import BODY_24, RIG_26
 from posewright.structures.motion import Motion
@@ -95,7 +96,7 @@ def test_missing_people_and_joints(shared_data):
     assert (motion.confidence[100:, 1] == 0).all()
     assert 0 < motion.confidence[25, 1].max() < 0.6, "bridged joints are marked"
     assert any(w.startswith("person 2 ") and w.endswith(" at 2.0 s") for w in motion.warnings)
-    assert "person 1: left wrist hidden for 2.0 s: guessed" in motion.warnings
+    assert "person 1: left wrist hidden for 2.0 s from 0.4 s: guessed" in motion.warnings
     assert np.isfinite(motion.joints[:, 0, RIG_26.index("left_wrist")]).all()
     assert np.isnan(motion.joints_raw[60, 0, RIG_26.index("left_wrist")]).all()
 
@@ -177,3 +178,10 @@ def test_fit_rig_from_positions(shared_data):
     assert motion.history[0] == "read"
     again = fit_rig(motion)
     assert 1000 * np.linalg.norm(again.joints - motion.joints, axis=-1).mean() < 2
+
+
+def test_law_the_longest_run_is_found_with_its_beginning():
+    state = np.array([[1, 0, 1, 1, 1, 0, 1, 1], [0] * 8, [1] * 8, [1, 1, 0, 0, 0, 0, 1, 1]], bool).T
+    length, begin = longest_run(state)
+    assert length.tolist() == [3, 0, 8, 2]
+    assert begin.tolist() == [2, 0, 0, 0]
