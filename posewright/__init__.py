@@ -18,9 +18,12 @@ _HOMES = {
     "retarget": "posewright.motion.retarget",
     "load_rig": "posewright.io.calibration",
     "read_keypoints": "posewright.io.keypoints",
+    "load_body": "posewright.bodies.load",
     "create": "posewright.models",
     "load_official": "posewright.models",
     "list_models": "posewright.models",
+    "BodyParams": "posewright.structures.bodies",
+    "BodyMesh": "posewright.structures.bodies",
     "Motion": "posewright.structures.motion",
     "Keypoints2D": "posewright.structures.keypoints",
     "Keypoints3D": "posewright.structures.keypoints",
@@ -31,6 +34,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from posewright.bodies.load import load_body
     from posewright.io.calibration import load_rig
     from posewright.io.formats import load, save
     from posewright.io.keypoints import read_keypoints
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from posewright.pipelines.lift import lift
     from posewright.pipelines.multiview_to_motion import estimate_multiview
     from posewright.pipelines.video_to_motion import RunOptions, estimate
+    from posewright.structures.bodies import BodyMesh, BodyParams
     from posewright.structures.cameras import Camera, CameraRig
     from posewright.structures.keypoints import Keypoints2D, Keypoints3D
     from posewright.structures.motion import Motion
