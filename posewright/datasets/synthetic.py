@@ -75,6 +75,8 @@ class SyntheticConfig:
     """Clips with missing keypoints beside those out of the picture."""
     blazepose: float = 0.25
     """Clips whose keypoints err as BlazePose's do; the others err independently in every frame."""
+    joint_sets: tuple[float, float, float, float, float] = (0.45, 0.15, 0.2, 0.1, 0.1)
+    """Shares of clips with: face and feet; face; the trunk's axis (Human3.6M); everything; feet."""
 
 
 def training_weights(sequences: list[MocapSequence]) -> Tensor:
@@ -208,7 +210,9 @@ class SyntheticClips:
 
         Returns:
             `rays` (B, T, 26, 2), `confidence` (B, T, 26), `focal_known` (B,) and `joints` (B, T, 26, 3) in
-            camera axes, metres, relative to the pelvis; points in the order of `BODY_26`.
+            camera axes, metres, relative to the pelvis; points in the order of `BODY_26`. For methods that read pixels:
+            the same keypoints as `screen` (B, T, 26, 2), x / w * 2 - 1 (whatever focal length is assumed), the true
+            focal length in that unit `screen_focal` (B,), and where the pelvis is, `root` (B, T, 3), metres.
         """
         points = self.poses(batch, frames)
         return self.film(points)
@@ -374,10 +378,17 @@ class SyntheticClips:
         lean[:, :2] = 0.25 * self._randn(B, 2)
         kind = self._rand(B)[:, None]
         lean = torch.where(kind < c.tilt_small, lean, torch.zeros(()))
-        anyhow = roma.random_rotvec((B,), generator=self.generator)
+        anyhow = roma.unitquat_to_rotvec(self._unit_quaternions(B))
         lean = torch.where(kind > 1 - c.tilt_any, anyhow, lean)
         turn = roma.rotvec_to_rotmat(lean) @ roma.rotvec_to_rotmat(yaw)
         return joints @ turn.transpose(-1, -2)[:, None]
+
+    def _unit_quaternions(self, B: int) -> Tensor:
+        """Uniform rotations (B, 4): directions of Gaussians in four dimensions (Muller 1959).
+
+        roma 1.6 draws two of three angles from the global generator, whatever generator it is given.
+        """
+        return torch.nn.functional.normalize(self._randn(B, 4), dim=-1)
 
     # -- cameras --------------------------------------------------------------------------------------------------
 
@@ -399,7 +410,16 @@ class SyntheticClips:
         rays = rays * (focal / assumed)[:, None, None, None]
         rays = torch.where(confidence[..., None] > 0, rays, torch.zeros(()))
         joints = camera - camera[:, :, :1]
-        return {"rays": rays, "confidence": confidence, "focal_known": known.float(), "joints": joints}
+        unit = 2 / image[:, 0]
+        return {
+            "rays": rays,
+            "confidence": confidence,
+            "focal_known": known.float(),
+            "joints": joints,
+            "screen": rays * (assumed * unit)[:, None, None, None],
+            "screen_focal": focal * unit,
+            "root": camera[:, :, 0],
+        }
 
     def _images(self, B: int) -> tuple[Tensor, Tensor]:
         """Width and height (B, 2) in units of the longer side, and the focal length (B,) in the same unit."""
@@ -518,9 +538,8 @@ class SyntheticClips:
         visible = ~(single | blocks[:, 5 : T + 5])
         # face, feet, trunk axis: COCO with feet, COCO, Human3.6M, everything, no face
         sets = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 1], [0, 1, 0]])
-        kind = torch.multinomial(
-            torch.tensor([0.45, 0.15, 0.2, 0.1, 0.1]), B, replacement=True, generator=self.generator
-        )
+        shares = torch.tensor(self.config.joint_sets, dtype=torch.float32)
+        kind = torch.multinomial(shares, B, replacement=True, generator=self.generator)
         for column, group in enumerate((_FACE, _FEET, _AXIS)):
             visible[:, :, group] &= sets[kind, column].bool()[:, None, None]
         return visible.float()

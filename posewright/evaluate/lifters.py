@@ -285,8 +285,8 @@ def _as_tuples(value: Any) -> Any:
 
 def _with_weights(name: str, method: ModuleType, config: Any, state: dict[str, Tensor]) -> nn.Module:
     """Load a bare state dict, ours by its keys or else the authors'."""
-    with torch.device("meta"):
-        ours = set(method.Model(config).state_dict()) if name != "lifting/semgcn" else set()
+    with torch.device("cpu" if name == "lifting/semgcn" else "meta"):
+        ours = set(method.Model(config).state_dict())
     if set(state) == ours:
         return load_strictly(method.Model(config), state)
     return method.load_official(state, **official_options(name, config))

@@ -90,12 +90,13 @@ def leg_and_trunk(joints: Float[Tensor, "*B J 3"], skeleton: Skeleton) -> Float[
 
 
 def _smoothed(values: Float[Tensor, " T"], deviation: float) -> Float[Tensor, " T"]:
-    """Gaussian mean over time, ends repeated; the deviation is in frames."""
-    reach = max(1, round(3 * deviation))
+    """Gaussian mean over time, in frames; continued by its point reflection at the ends, so that trends go on."""
+    reach = min(max(1, round(3 * deviation)), len(values) - 1)
     time = torch.arange(-reach, reach + 1, dtype=values.dtype, device=values.device)
     kernel = torch.softmax(-0.5 * (time / max(deviation, 1e-3)) ** 2, 0)
-    padded = F.pad(values[None, None], (reach, reach), mode="replicate")
-    return F.conv1d(padded, kernel[None, None])[0, 0]
+    before = 2 * values[0] - values[1 : reach + 1].flip(0)
+    after = 2 * values[-1] - values[-reach - 1 : -1].flip(0)
+    return F.conv1d(torch.cat([before, values, after])[None, None], kernel[None, None])[0, 0]
 
 
 def bridge_missing(
