@@ -8,6 +8,12 @@ import typer
 
 def evaluate(
     lifter: Annotated[str, typer.Argument(help="Method, e.g. lifting/raylift.")] = "lifting/raylift",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="File of its weights; the default lifter has its own.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="Published size of an authors' checkpoint.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder that holds mocap/val (default: POSEWRIGHT_DATA).")
     ] = None,
@@ -29,9 +35,10 @@ def evaluate(
     from posewright.cli.console import progress, table
     from posewright.datasets.mocap import load_mocap
     from posewright.evaluate.lifting import Corruption, evaluate_lifter, filmed
-    from posewright.pipelines.lift import lift_points
+    from posewright.pipelines.lift import choose_lifter, lift_points
     from posewright.skeletons.joint_sets import COCO_FEET_21
 
+    model = choose_lifter(lifter, variant, weights)
     views = filmed(load_mocap("val", data / "mocap" if data else None))
     done = 0
 
@@ -41,7 +48,7 @@ def evaluate(
             nonlocal done
             done += 1
             report("views", done, len(views))
-            return lift_points(keypoints, camera, model=lifter, flip=flip)[0][:, 0]
+            return lift_points(keypoints, camera, model=model, flip=flip)[0][:, 0]
 
         corruption = Corruption(noise / 100, missing / 100, focal_known=not unknown_focal)
         groups = evaluate_lifter(predict, views, COCO_FEET_21, corruption)

@@ -14,6 +14,8 @@ import typer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Name = Annotated[str | None, typer.Argument(help="Which one; without a name they are listed.")]
+ALIASES = {"lifting": "lifting_zoo"}
+"""Shorter names."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -55,6 +57,7 @@ def _run(folder: str, name: str | None, arguments: list[str]) -> None:
             doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             typer.echo(f"{title:24} {doc.splitlines()[0] if doc else ''}")
         return
+    name = ALIASES.get(name, name) if ALIASES.get(name) in known else name
     if name not in known:
         raise LookupError(f"{folder}/ has no {name!r}; it has: {', '.join(known)}")
     sys.argv = [str(known[name]), *arguments]

@@ -1,0 +1,239 @@
+"""Every lifter of the zoo under one budget: the open benchmark of 2D-to-3D lifting.
+
+    python benchmarks/lifting_zoo.py --steps 4000 [--minutes 5] [--methods lifting/mixste] [--seeds 0 1 2]
+
+Each method is trained from scratch on `../shared/data/mocap/train` by `posewright.train.lifting`, with the same clips
+(same motion, cameras and keypoint errors, step by step), the same number of windows of 27 frames at 50 per second, the
+same optimiser and schedule, and one size of about one million weights (`SMALL`), and scored on `val` as
+`posewright/evaluate/lifting.py` says: cameras of another distribution, Human3.6M's 17 keypoints with Gaussian noise of
+0.5, 1 and 2 % of the body height, and at 1 % with 10 and 30 % of the keypoints missing; no alignment for MPJPE, frames
+counted once, no true root or scale (deployable), flip averaging as stated in the row. The focal length is known.
+
+`--minutes` gives equal time in place of equal windows. `--size published` trains the smallest published size, where a
+GPU is there. One row per method, seed and condition goes to results/lifting_zoo.csv as soon as it is there; rows that
+are there, made with the same budget, are not made again, so that a run can be stopped at any time. Beside the scores:
+parameters, multiply-accumulates per frame, frames per second, peak memory of the process that trained and scored.
+"""
+
+import argparse
+import csv
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from row import RESULTS, provenance
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from posewright.core.files import atomic_path
+from posewright.datasets.mocap import load_mocap
+from posewright.datasets.synthetic import SyntheticClips
+from posewright.evaluate.lifters import Lifter, zoo
+from posewright.evaluate.lifting import SCORED, Corruption, evaluate_lifter, filmed
+from posewright.evaluate.windows import run_clip
+from posewright.models import create
+from posewright.pipelines.lift import lift_points
+from posewright.skeletons.joint_sets import H36M_17
+from posewright.train.lifting import ZOO_CLIPS, train_lifter
+from posewright.train.loop import TrainingOptions
+
+FRAMES = 27
+SMALL: dict[str, dict[str, Any]] = {
+    "lifting/simple_baseline": {"linear_size": 480},
+    "lifting/semgcn": {"hid_dim": 128},
+    "lifting/videopose3d": {"filter_widths": (3, 3, 3), "channels": 300},
+    "lifting/mixste": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
+    "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 5},
+    "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
+    "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
+    "lifting/motionagformer": {"n_frames": FRAMES, "n_layers": 8, "dim_feat": 48, "dim_rep": 128},
+    "lifting/gla_gcn": {"filter_widths": (3, 3, 3)},
+    "lifting/mpm": {"frames": FRAMES, "stride_num": (3, 3, 3), "layers": 3, "channel": 96, "d_hid": 192},
+    "lifting/hot": {"frames": FRAMES, "token_num": 9, "layer_index": 2, "dim": 96, "depth": 6, "hidden": 192},
+}
+"""Sizes that a CPU trains: about a million weights where the method scales that far down."""
+PUBLISHED = {
+    "lifting/simple_baseline": "base",
+    "lifting/semgcn": "base",
+    "lifting/motionbert": "lite",
+    "lifting/motionagformer": "xs",
+    "lifting/hot": "hot_mixste",
+}
+"""Smallest published size; `27` for the others."""
+CONDITIONS = (
+    Corruption(noise=0.005),
+    Corruption(noise=0.01),
+    Corruption(noise=0.02),
+    Corruption(noise=0.01, missing=0.1),
+    Corruption(noise=0.01, missing=0.3),
+)
+KEY = ("method", "size", "seed", "budget", "noise_percent", "missing_percent", "flip", "views")
+TIMED_FRAMES = 600
+
+
+def network_of(name: str, size: str) -> nn.Module:
+    """Build a method at its size of this benchmark, with fresh weights."""
+    return create(name, **SMALL[name]) if size == "small" else create(name, PUBLISHED.get(name, "27"))
+
+
+def budget_of(arguments: argparse.Namespace) -> str:
+    """What every method gets, in words."""
+    amount = f"{arguments.minutes:g} minutes" if arguments.minutes else f"{arguments.steps} steps"
+    return f"{amount} of {arguments.batch} windows, AdamW {arguments.learning_rate:g}, cosine"
+
+
+def trained(name: str, seed: int, arguments: argparse.Namespace) -> tuple[Lifter, float]:
+    """Train a method, or continue; and the seconds it took."""
+    torch.manual_seed(seed)
+    out = arguments.out / f"{name.replace('/', '_')}_{arguments.size}_{seed}"
+    budget = budget_of(arguments)
+    mark = out / "budget.txt"
+    if mark.exists() and mark.read_text() != budget:
+        raise SystemExit(f"{out} holds a run with another budget ({mark.read_text()}): give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text(budget)
+    options = TrainingOptions(
+        arguments.minutes,
+        arguments.learning_rate,
+        muon_learning_rate=None,
+        steps=None if arguments.minutes else arguments.steps,
+        schedule="cosine",
+        every=arguments.every,
+    )
+    lifter = train_lifter(
+        network_of(name, arguments.size),
+        SyntheticClips(load_mocap("train"), ZOO_CLIPS, seed=seed),
+        options,
+        batch=arguments.batch,
+        seed=seed,
+        fps=50.0,
+        frames=FRAMES,
+        device=arguments.device,
+        out=out,
+    )
+    with (out / "log.csv").open() as stream:
+        return lifter, float(list(csv.DictReader(stream))[-1]["seconds"])
+
+
+def cost(lifter: Lifter) -> dict[str, str]:
+    """Size and speed of a lifter over a clip: whatever windows it needs are counted."""
+    facts = lifter.facts
+    keypoints = torch.zeros(TIMED_FRAMES, len(facts.skeleton), facts.channels)
+    keypoints = keypoints.to(next(lifter.network.parameters()).device)
+    with FlopCounterMode(display=False) as counter:
+        run_clip(lifter, keypoints)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run_clip(lifter, keypoints)
+        times.append(time.perf_counter() - start)
+    return {
+        "parameters": str(sum(p.numel() for p in lifter.network.parameters())),
+        "mmacs_per_frame": f"{counter.get_total_flops() / 2 / TIMED_FRAMES / 1e6:.2f}",
+        "frames_per_second": f"{TIMED_FRAMES / sorted(times)[1]:.0f}",
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def measure(name: str, seed: int, arguments: argparse.Namespace) -> list[dict[str, str]]:
+    """Train one method and score it under all conditions."""
+    lifter, seconds = trained(name, seed, arguments)
+    views = filmed(load_mocap("val"))[:: arguments.view_step]
+    facts = cost(lifter)
+
+    def predict(keypoints, camera) -> np.ndarray:
+        return lift_points(keypoints, camera, model=lifter, flip=arguments.flip)[0][:, 0]
+
+    rows = []
+    for corruption in CONDITIONS:
+        scores = evaluate_lifter(predict, views, H36M_17, corruption)["all"]
+        row = key_of(name, seed, corruption, arguments)
+        row |= {k: str(v) if k == "frames" else f"{v:.2f}" for k, v in scores.items()}
+        row |= facts | {"training_seconds": f"{seconds:.0f}", "joints_scored": str(len(SCORED))}
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append(row | {"peak_memory_mb": f"{memory:.0f}", "setting": "deployable"})
+        print(
+            f"{name:24} seed {seed} noise {row['noise_percent']:>4} % missing {row['missing_percent']:>3} %  "
+            f"MPJPE {scores['mpjpe_mm']:6.1f}  PA-MPJPE {scores['pa_mpjpe_mm']:6.1f} mm",
+            flush=True,
+        )
+    return rows
+
+
+def key_of(name: str, seed: int, corruption: Corruption, arguments: argparse.Namespace) -> dict[str, str]:
+    """What makes a row another row."""
+    return {
+        "method": name,
+        "size": arguments.size,
+        "seed": str(seed),
+        "budget": budget_of(arguments),
+        "noise_percent": f"{100 * corruption.noise:g}",
+        "missing_percent": f"{100 * corruption.missing:g}",
+        "flip": str(arguments.flip),
+        "views": f"every {arguments.view_step}" if arguments.view_step > 1 else "all",
+    }
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows that are there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def add_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    """Append rows with their own provenance; the whole file or nothing is written."""
+    made = provenance()
+    every = [*read_rows(path), *({**row, **made} for row in rows)]
+    columns = list(dict.fromkeys(name for row in every for name in row))
+    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        writer.writerows(every)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--methods", nargs="+", choices=zoo(), metavar="METHOD", default=list(SMALL))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--size", choices=("small", "published"), default="small")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
+    parser.add_argument("--view-step", type=int, default=1, help="score every n-th test view")
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored clip")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("out/lifting_zoo"))
+    parser.add_argument("--results", type=Path, default=RESULTS / "lifting_zoo.csv")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Measure what is missing; every method in a process of its own, so that its memory is its own."""
+    arguments = parse()
+    if arguments.one:
+        name, seed = json.loads(arguments.one)
+        sys.argv = sys.argv[: sys.argv.index("--one")]  # the command that a row names is the user's
+        add_rows(arguments.results, measure(name, seed, arguments))
+        return
+    for seed in arguments.seeds:
+        for name in arguments.methods:
+            there = {tuple(row.get(k) for k in KEY) for row in read_rows(arguments.results)}
+            wanted = [tuple(key_of(name, seed, c, arguments).values()) for c in CONDITIONS]
+            if not there.issuperset(wanted):
+                subprocess.run([*sys.orig_argv, "--one", json.dumps([name, seed])], check=True)
+
+
+if __name__ == "__main__":
+    main()
