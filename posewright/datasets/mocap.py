@@ -8,12 +8,15 @@ Convention: left and right are the person's own; the floor is about z = 0; 50 fr
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from posewright.core.errors import InputError
+from posewright.datasets.takes import DatasetCard, Take, check_split, missing_files, motion_of, require_layout
+from posewright.io.user_files import reading
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.skeletons.skeleton import Skeleton
 
@@ -28,6 +31,16 @@ _TOE_TIPS = (
 )
 _BALL_TO_TIP = 1.5
 """The Daz figure's foot bone ends at the ball of the foot, at about two thirds of the way from ankle to toe tip."""
+CARD = DatasetCard(
+    title="CMU recordings as joint positions (our own files)",
+    licence="free for research and commercial use, not to be resold (mocap.cs.cmu.edu); created with funding from NSF "
+    "EIA-0196217",
+    obtain="The files are made from the CMU database, 50 Hz, one per subject; set POSEWRIGHT_DATA to the folder above.",
+    layout="root/\n  train/cmu_*.npz\n  val/cmu_*.npz",
+    rests_on="The files themselves.",
+    splits=("train", "val"),
+    gives="world motion of 19 joints at 50 Hz; valid frames",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,32 @@ def load_mocap(split: str, folder: Path | None = None) -> list[MocapSequence]:
     if not files:
         raise InputError(f"no npz files in {(folder or mocap_folder()) / split}: expected CMU recordings")
     return [sequence for file in files for sequence in read_mocap_file(file)]
+
+
+def missing(root: str | Path) -> list[str]:
+    """Files that `root` lacks: one split is enough."""
+    lacking = missing_files(root, *(f"{split}/*.npz" for split in CARD.splits))
+    return lacking if len(lacking) == len(CARD.splits) or not Path(root).is_dir() else []
+
+
+def read(root: str | Path, split: str | None = None) -> Iterator[Take]:
+    """Read the recordings as takes, as every other data set.
+
+    Args:
+        root: folder of the splits.
+        split: `train`, `val` or None: what is there.
+    """
+    check_split(CARD, split)
+    root = require_layout(
+        CARD, root, missing(root) if split is None else missing_files(root, f"{split}/*.npz")
+    )
+    for part in CARD.splits:
+        for path in sorted((root / part).glob("*.npz")) if split in (None, part) else ():
+            with reading(path, "joint positions (.npz)"):
+                sequences = read_mocap_file(path)
+            for s in sequences:
+                motion = motion_of(s.joints, MOCAP_19, s.fps, f"{path.name}, {s.name}")
+                yield Take(f"{path.stem}/{s.name}", s.subject, s.description, s.fps, motion, valid=s.valid)
 
 
 def read_mocap_file(path: Path) -> list[MocapSequence]:

@@ -1,7 +1,8 @@
 """Evaluation protocols as data: which joints, relative to what, of whom, averaged how.
 
-Two papers' numbers compare only where all of this agrees. Joint names are those of `skeletons.joint_sets` (so `neck` is
-the base of the head). What a source leaves open, or where papers differ under one name, stands in `notes`.
+Two papers' numbers compare only where all of this agrees. Joint names are those of `skeletons.joint_sets` (so
+`neck` is the base of the head). What a source leaves open, or where papers differ under one name, stands in
+`notes`.
 """
 
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ _ALL = (
     Protocol(
         name="h36m/p1",
         metrics=("mpjpe_mm", "mpjve_mm_per_frame"),
-        source="Martinez et al., A simple yet effective baseline for 3d human pose estimation, ICCV 2017, section 4.1, "
+        source="Martinez et al., A simple yet effective baseline for 3d human pose estimation, ICCV 2017, section "
+        "4.1, "
         "protocol #1; 17 joints, 50 Hz, full sequences and MPJVE: Pavllo et al. (VideoPose3D), CVPR 2019, section 5",
         notes=_H36M_NOTE,
         **_H36M,  # pyright: ignore[reportArgumentType]
@@ -109,7 +111,8 @@ _ALL = (
     Protocol(
         name="h36m/p2",
         metrics=("pa_mpjpe_mm",),
-        source="Martinez et al., ICCV 2017, section 4.1, protocol #2: each pose aligned by rotation, translation, scale",
+        source="Martinez et al., ICCV 2017, section 4.1, protocol #2: each pose aligned by rotation, translation, "
+        "scale",
         notes=_H36M_NOTE,
         **_H36M,  # pyright: ignore[reportArgumentType]
     ),
@@ -135,7 +138,8 @@ _ALL = (
         frames="frames marked valid",
         source="Mehta et al., 3DV 2017, section 6; 17 joints, universal skeleton, averaging over frames: Shan et al. "
         "(P-STMO), ECCV 2022, and its loader",
-        notes="The authors' script gives PCK by groups of joints and by activity as well; works before P-STMO score 14 "
+        notes="The authors' script gives PCK by groups of joints and by activity as well; works before P-STMO "
+        "score 14 "
         "joints, or the true skeleton (annot3) instead of the universal one: their numbers do not compare.",
     ),
     Protocol(
@@ -169,7 +173,8 @@ _ALL = (
         frames="frames of the official test split whose camera is valid, each person",
         source="Kanazawa et al. (HMR), CVPR 2018, and Kolotouros et al. (SPIN), ICCV 2019: 14 joints regressed from "
         "the SMPL mesh with the Human3.6M regressor; ACCEL: Kanazawa et al. (HMMR), 2019",
-        notes="Needs the SMPL mesh of truth and estimate, and that regressor; poses relative to the middle of the hips.",
+        notes="Needs the SMPL mesh of truth and estimate, and that regressor; poses relative to the middle of the "
+        "hips.",
     ),
     Protocol(
         name="3dpw/challenge",
