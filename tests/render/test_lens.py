@@ -34,24 +34,31 @@ def points_at(camera: Camera, pixels: np.ndarray, distance: np.ndarray) -> np.nd
 
 
 @pytest.mark.parametrize("camera", LENSES, ids=["barrel", "fisheye", "wide"])
-def test_convention_small_things_appear_within_a_pixel_of_their_projection(camera):
-    rng = np.random.default_rng(0)
-    middle = (np.array(camera.image_size) - 1) / 2
-    pixels = middle + rng.uniform(-0.85, 0.85, (30, 2)) * middle
-    places = points_at(camera, pixels, np.full(30, 4.0))
-    for place in places:
-        ball = sphere(place, 0.12, rings=8)
-        seen = np.argwhere(trace([ball], camera).silhouette())[:, ::-1]
-        assert len(seen) >= 3
-        projected = project(
-            torch.from_numpy(ball.vertices),
-            torch.tensor(camera.K),
-            torch.tensor(camera.distortion),
-            camera.model,
-        ).numpy()
-        assert np.abs((seen.min(0) + seen.max(0)) / 2 - (projected.min(0) + projected.max(0)) / 2).max() < 1
-        assert np.abs(seen.max(0) - projected.max(0)).max() < 1.01
-        assert np.abs(seen.min(0) - projected.min(0)).max() < 1.01
+def test_convention_outlines_lie_within_half_a_pixel_of_projected_edges(camera):
+    corner, right, down = np.array([-1.6, -1.1, 3.0]), np.array([3.0, 0.4, 1.0]), np.array([-0.5, 2.2, 0.4])
+    mask = trace([quad(tuple(corner), tuple(right), tuple(down), divisions=9)], camera).silhouette()
+    width, height = camera.image_size
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    pixels = np.stack([x, y], -1).reshape(-1, 2)
+    rays = points_at(camera, pixels, np.ones(len(pixels)))
+    on_plane = np.linalg.solve(
+        np.stack([-rays, right + 0 * rays, down + 0 * rays], -1), -corner[:, None] + 0 * rays[..., None]
+    )
+    distance, u, v = on_plane[..., 0].T
+    exact = (distance > 0) & (np.minimum(u, v) >= 0) & (np.maximum(u, v) <= 1)
+    assert 300 < exact.sum() < 0.9 * len(exact)
+    wrong = pixels[exact != mask.ravel()]
+    along = np.linspace(0, 1, 4000)[:, None]
+    sides = [along * right, along * down, down + along * right, right + along * down]
+    edges = project(
+        torch.from_numpy(corner + np.concatenate(sides)),
+        torch.tensor(camera.K),
+        torch.tensor(camera.distortion),
+        camera.model,
+    ).numpy()
+    nearest = np.linalg.norm(wrong[:, None] - edges[None], axis=-1).min(1)
+    assert (nearest < 0.5).all()
+    assert len(wrong) < 0.3 * len(np.unique(np.rint(edges), axis=0))
 
 
 @pytest.mark.parametrize("camera", LENSES, ids=["barrel", "fisheye", "wide"])
@@ -91,8 +98,9 @@ def test_law_without_coefficients_the_warped_picture_is_the_direct_one():
     first, second = trace(meshes, ideal), trace(meshes, nearly)
     same = first.mesh_index() == second.mesh_index()
     assert same.mean() > 0.99
-    agree = np.abs(first.depth() - second.depth())[same]
-    assert np.quantile(agree, 0.99) < 1e-3
+    face = (first.face_index() == second.face_index()) & same
+    assert face.mean() > 0.95
+    np.testing.assert_allclose(first.depth()[face], second.depth()[face], rtol=1e-6)
 
 
 def test_law_enlarged_cameras_keep_the_edges_of_the_picture():
