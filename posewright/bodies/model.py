@@ -84,6 +84,19 @@ class BodyData:
     upright: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
+@dataclass(frozen=True)
+class ZeroPose:
+    """Joints and landmarks of C shapes whose every local rotation is the identity, metres."""
+
+    joints: Float[Tensor, "C J 3"]
+    rest_joints: Float[Tensor, "C J 3"]
+    """Before each joint is brought to its reference orientation."""
+    turns: Float[Tensor, "C J 3 3"]
+    """That rotation: `x -> joint + turn (x - rest_joint)`."""
+    landmarks: Float[Tensor, "C L 3"]
+    """In the pose of `rest_joints`, not yet skinned."""
+
+
 class BodyModel(nn.Module):
     """A parametric body, stateless: `body(params)` is a `BodyMesh`, differentiable in every parameter.
 
@@ -213,6 +226,17 @@ class BodyModel(nn.Module):
         eye = torch.eye(3, dtype=rest.dtype, device=rest.device).expand(*rest.shape[:-1], 3, 3)
         return self._pose(eye, rest, turn, rest.new_zeros(len(rest), 3))[0].reshape(*batch, -1, 3)
 
+    def zero_pose(self, betas: Float[Tensor, "C S"]) -> "ZeroPose":
+        """Joints and landmarks of shapes in the zero pose at `transl` 0, without their vertices: what a fit needs."""
+        coefficients = self._blend_coefficients(betas)
+        rest, turn = self._rest_joints(coefficients)
+        eye = torch.eye(3, dtype=rest.dtype, device=rest.device).expand(*rest.shape[:-1], 3, 3)
+        joints = self._pose(eye, rest, turn, rest.new_zeros(len(rest), 3))[0]
+        marks = slice(3 * self.vertex_count, None)
+        dirs = self.shape_dirs[: coefficients.shape[-1], marks]
+        landmarks = (self.template[marks] + coefficients @ dirs).reshape(len(rest), -1, 3)
+        return ZeroPose(joints, rest, eye if turn is None else turn, landmarks)
+
     def joints(self, mesh: BodyMesh, joint_set: str, side: str | None = None) -> Float[Tensor, "*B P 3"]:
         """Read the joints of a set of `skeletons.joint_sets` off a mesh: `coco_17`, `h36m_17`, `body_24`...
 
@@ -222,22 +246,27 @@ class BodyModel(nn.Module):
             side: `left` or `right`, for sets of one hand (`hand_21`).
 
         Returns:
-            Metres; NaN for joints that this body does not have (`defined_joints` tells).
+            Metres; NaN for joints that this body does not have (`defined_joints` tells). The model's own joint set
+            gives its own joints.
 
         Raises:
             LookupError: unknown set, or a set of which this body has no joint at all.
         """
-        index, weight = self._point_table(joint_set, side)
+        index, weight = self.point_table(joint_set, side)
         sources = torch.cat([mesh.joints, mesh.landmarks], -2)
         picked = sources[..., index.to(sources.device), :]
         return (picked * weight.to(sources)[..., None]).sum(-2)
 
     def defined_joints(self, joint_set: str, side: str | None = None) -> tuple[bool, ...]:
         """Tell which joints of a set this body has."""
-        return tuple(_place(n, joint_set, side) in self.points for n in joint_sets.get(joint_set).joint_names)
+        names = joint_sets.get(joint_set).joint_names
+        return tuple(names == self.joint_names or _place(n, joint_set, side) in self.points for n in names)
 
-    def _point_table(self, joint_set: str, side: str | None) -> tuple[Tensor, Tensor]:
-        """Indices into joints and landmarks, and weights (NaN where undefined), both (P, width)."""
+    def point_table(self, joint_set: str, side: str | None = None) -> tuple[Tensor, Tensor]:
+        """What each joint of a set is a mean of: indices into joints, then landmarks; weights (NaN where undefined).
+
+        Both (P, width).
+        """
         names = joint_sets.get(joint_set).joint_names
         known = self.defined_joints(joint_set, side)
         if not any(known):
