@@ -58,7 +58,7 @@ def read(root: str | Path, split: str | None = None, *, t_pose_frames: int = 1) 
             motion = bvh.read(path, skip_frames=t_pose_frames)
             if subject in SLOW_SUBJECTS and motion.fps != rate:
                 motion = motion.noted(f"{rate:g} Hz instead of the header's {motion.fps:g}", fps=rate)
-        yield Take(str(path.relative_to(root).with_suffix("")), subject, trial, motion.fps, motion)
+        yield Take(path.relative_to(root).as_posix(), subject, trial, motion.fps, motion)
 
 
 def _subject_and_trial(path: Path) -> tuple[str, str]:
