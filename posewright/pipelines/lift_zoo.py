@@ -4,7 +4,7 @@
 2. The track is brought to the frame rate the weights were trained at (Human3.6M: 50 per second) and its gaps are
    bridged, since these networks know none; methods with a confidence channel are told 0 there.
 3. `evaluate.windows` runs the network, with flip averaging if asked for.
-4. Standardised joints are put back into metres; joints in image units become metres (`geometry.screen`). Metres stay
+4. Standardised joints are put back into metres; joints in image units become metres (`evaluate.units`). Metres stay
    the training people's metres.
 5. Back at the clip's frames, joints come in the order of `BODY_26`; what the method does not give is placed by anatomy
    (`complete_body`) and is not counted as lifted.
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from posewright.core.errors import InputError
 from posewright.evaluate.lifters import Lifter
+from posewright.evaluate.units import bridge_missing, camera_from_image
 from posewright.evaluate.windows import run_clip
 from posewright.geometry.cameras import remove_intrinsics, undistort_pixels
-from posewright.geometry.screen import bridge_missing, camera_from_image
 from posewright.pipelines.complete_body import complete_body
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.skeletons.convert import conversion, convert

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from posewright.datasets.synthetic import SyntheticClips, SyntheticConfig
 from posewright.evaluate.lifters import Lifter, as_lifter, facts_of, save_lifter
-from posewright.geometry.screen import bridge_missing, image_from_camera
+from posewright.evaluate.units import bridge_missing, image_from_camera
 from posewright.models.lifting import motionbert
 from posewright.skeletons.joint_sets import BODY_26
 from posewright.structures.lifting import Lifting

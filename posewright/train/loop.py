@@ -10,7 +10,6 @@ never stopped.
 """
 
 import copy
-import csv
 import math
 import os
 import time
@@ -23,9 +22,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from posewright.core.errors import MissingExtraError
-from posewright.core.files import atomic_path
+from posewright.core.errors import InputError
 from posewright.train.muon import Muon
+from posewright.train.records import Recorder
 from posewright.train.team import Team
 
 
@@ -113,7 +112,12 @@ def train(
     saved = checkpoint and checkpoint.with_name(f"{checkpoint.name}.{team.rank}")
     if saved and saved.exists():
         restore(saved, model, averaged, optimizers, progress)
-    record = Recorder(options, report, log, tensorboard) if team.rank == 0 else None
+    if team.agree(progress.step) != progress.step:
+        raise InputError(
+            f"{saved}: at step {progress.step}, member 0's at another: a team was stopped while it wrote checkpoints. "
+            "Remove them all and start again"
+        )
+    record = Recorder(report, log, tensorboard) if team.rank == 0 else None
     start = time.monotonic() - progress.seconds
     model.train()
     while True:
@@ -128,11 +132,11 @@ def train(
             on_step(progress)
         if progress.step % options.every == 0:
             if record:
-                record(averaged, progress)
+                record(averaged, progress, options.learning_rate * learning_rate_factor(progress, options))
             if saved:
                 save(saved, model, averaged, optimizers, progress)
     if record:
-        record(averaged, progress)
+        record(averaged, progress, options.learning_rate * learning_rate_factor(progress, options))
     return averaged
 
 
@@ -204,55 +208,6 @@ def follow(averaged: nn.Module, model: nn.Module, decay: float) -> None:
         slow.lerp_(fast, 1 - decay)
     for slow, fast in zip(averaged.buffers(), model.buffers(), strict=True):
         slow.copy_(fast)
-
-
-# ---------------------------------------------------------------------------------------------------- logs
-
-
-class Recorder:
-    """Appends a row to the history, and keeps the CSV and the TensorBoard events that were asked for."""
-
-    def __init__(self, options: TrainingOptions, report, log: Path | None, tensorboard: Path | None):
-        self.options, self.report, self.log = options, report, log
-        self.writer = event_writer(tensorboard) if tensorboard else None
-
-    def __call__(self, averaged: nn.Module, progress: Progress) -> None:
-        """Record where the run stands, once per step."""
-        if progress.history and progress.history[-1].get("step") == progress.step:
-            return
-        rate = self.options.learning_rate * learning_rate_factor(progress, self.options)
-        row = {
-            "step": progress.step,
-            "seconds": progress.seconds,
-            "loss": progress.loss,
-            "learning_rate": rate,
-        }
-        progress.history.append(row | (self.report(averaged, progress) if self.report else {}))
-        if self.writer:
-            for name, value in progress.history[-1].items():
-                if isinstance(value, int | float) and name != "step":
-                    self.writer.add_scalar(name, value, progress.step)
-            self.writer.flush()
-        if self.log:
-            write_csv(self.log, progress.history)
-
-
-def write_csv(path: Path, history: list[dict]) -> None:
-    """Write the whole log anew, so that rows of a run that was killed are not there twice."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, columns, restval="")
-        table.writeheader()
-        table.writerows(history)
-
-
-def event_writer(folder: Path) -> Any:
-    """Return a TensorBoard writer."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MissingExtraError("tensorboard", "train", "writing TensorBoard events") from None
-    return SummaryWriter(str(folder))
 
 
 # --------------------------------------------------------------------------------------------- checkpoints

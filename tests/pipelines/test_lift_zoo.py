@@ -194,7 +194,7 @@ def test_law_windows_without_overlap_cut_as_the_papers_do():
 
 def test_law_image_units_come_back_as_the_metres_they_were_made_from():
     """The true pose in image units, seen by the true camera, must come back but for its size."""
-    from posewright.geometry.screen import LEG_AND_TRUNK_METRES, image_from_camera, leg_and_trunk
+    from posewright.evaluate.units import LEG_AND_TRUNK_METRES, image_from_camera, leg_and_trunk
 
     joints, pixels = _scene(1.0)
     truth = torch.from_numpy(_take(joints, H36M_17))

@@ -121,8 +121,8 @@ def bridge_missing(
     low = torch.where(before < 0, after, before).clamp(0, T - 1)
     high = torch.where(after > T - 1, before, after).clamp(0, T - 1)
     share = ((time - low) / (high - low).clamp_min(1)).clamp(0, 1).to(keypoints.dtype)
-    ends = [clean.gather(-3, index[..., None].expand(*index.shape, clean.shape[-1])) for index in (low, high)]
-    filled = torch.lerp(*ends, share[..., None])
+    start, end = (clean.gather(-3, i[..., None].expand(*i.shape, clean.shape[-1])) for i in (low, high))
+    filled = torch.lerp(start, end, share[..., None])
     ever = seen.any(-2, keepdim=True)
     return filled if bool(ever.all()) else _borrowed(filled, ever, skeleton)
 
