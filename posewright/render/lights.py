@@ -19,8 +19,8 @@ from posewright.geometry.cameras import look_at
 from posewright.render.buffers import FaceFinder, Geometry
 from posewright.render.raster import inverse_depth_planes, visible_faces
 
-SUN_DISTANCE = 60.0
-"""Distance from which the sun's map is taken, in radii of what casts shadows: its rays are parallel to a degree."""
+SUN_DISTANCE = 1000.0
+"""Distance from which the sun's map is taken, in radii of what casts shadows: its rays are parallel to 0.1 degrees."""
 MAP_SIZES = (64, 2048)
 """Least and greatest side of a shadow map, texels."""
 BIAS_TEXELS = 1.5

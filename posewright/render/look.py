@@ -93,7 +93,8 @@ def random_look(seed: int) -> Look:
     rng = np.random.default_rng(seed)
     shirt, trousers = _cloth_color(rng, 0.35, 0.95), _cloth_color(rng, 0.15, 0.6)
     second = tuple(
-        float(np.clip(c + s, 0, 1)) for c, s in zip(shirt, rng.uniform(-0.45, 0.45, 3), strict=True)
+        float(np.clip(c + s, 0, 1))
+        for c, s in zip(shirt, rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3), strict=True)
     )
     return Look(
         skin=_between(SKIN_TONES, rng),
@@ -195,7 +196,7 @@ def _between(colors: tuple[Color, ...], rng: np.random.Generator) -> Color:
 
 def _cloth_color(rng: np.random.Generator, darkest: float, brightest: float) -> Color:
     """Draw a dyed cloth's colour: any hue, seldom vivid."""
-    value, saturation = rng.uniform(darkest, brightest), rng.beta(1.6, 2.2)
+    value, saturation = rng.uniform(darkest, brightest), 0.75 * rng.beta(1.6, 2.2)
     around = np.clip(np.abs((rng.uniform() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     red, green, blue = (value * (1 - saturation * (1 - around))).tolist()
     return red, green, blue
