@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posewright.core import plain_npz
 from posewright.core.errors import InputError
 
 ALLOWED = {
@@ -61,7 +62,7 @@ class RestrictedUnpickler(pickle.Unpickler):
 
 
 def read_object_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file; object arrays through the restricted unpickler.
+    """All arrays of an npz file; object arrays through the restricted unpickler, or from a plain copy's tree.
 
     Raises:
         InputError: a pickle asks for anything but numpy arrays and plain containers.
@@ -73,7 +74,16 @@ def read_object_npz(path: Path) -> dict[str, np.ndarray]:
         for name in archive.namelist():
             if name.endswith(".npy"):
                 out[name.removesuffix(".npy")] = _array(archive.read(name))
-    return out
+    return plain_npz.restore(out) if plain_npz.KEY in out else out
+
+
+def write_plain_copy(source: Path, target: Path) -> None:
+    """Copy an npz file whose object arrays are pickles to one without (`plain_npz`), which every reader takes as well.
+
+    Raises:
+        InputError: the pickle asks for anything but data, or holds what has no plain form.
+    """
+    plain_npz.write(read_object_npz(source), target)
 
 
 def read_pickle(path: Path, stand_ins: Mapping[tuple[str, str], object] | None = None) -> object:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from posewright.core.errors import InputError
+from posewright.core.safe_pickle import read_pickle
 from posewright.datasets.human36m import CAMERAS, FPS
 from posewright.datasets.takes import (
     DatasetCard,
@@ -28,7 +29,6 @@ from posewright.datasets.takes import (
     missing_files,
     require_layout,
 )
-from posewright.io.safe_pickle import read_pickle
 from posewright.io.user_files import expect, reading
 from posewright.skeletons.joint_sets import H36M_17
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posewright.core.safe_pickle import read_object_npz
 from posewright.datasets.camera_fit import fit_camera
 from posewright.datasets.takes import (
     DatasetCard,
@@ -25,7 +26,6 @@ from posewright.datasets.takes import (
     missing_files,
     require_layout,
 )
-from posewright.io.safe_pickle import read_object_npz
 from posewright.io.user_files import expect, reading
 from posewright.skeletons.joint_sets import MPI_17
 from posewright.structures.cameras import Camera

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posewright.core.safe_pickle import read_pickle
 from posewright.datasets.takes import (
     DatasetCard,
     Take,
@@ -29,7 +30,6 @@ from posewright.datasets.takes import (
     seen_by,
 )
 from posewright.io.axes import y_up_to_z_up
-from posewright.io.safe_pickle import read_pickle
 from posewright.io.user_files import expect, reading
 from posewright.skeletons.joint_sets import COCO_17, SMPL_24
 from posewright.structures.cameras import Camera

@@ -4,7 +4,7 @@
 `data_2d_<set>_ <detector>.npz`: `positions_2d`, subject -> action -> one (T, K, 2) array per camera, pixels, and
 `metadata` with `layout_name`. Layout: the data preparation scripts of
 https://github.com/facebookresearch/VideoPose3D (Pavllo et al., CVPR 2019; CC BY-NC 4.0, none of it is here). Read
-without executing pickles (`io.safe_pickle`).
+without executing pickles (`core.safe_pickle`).
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from posewright.core.errors import InputError
+from posewright.core.safe_pickle import read_object_npz
 from posewright.datasets.camera_fit import fit_camera
 from posewright.datasets.takes import View, keypoints_of, seen_by
 from posewright.io.keypoints_videopose3d import LAYOUTS
-from posewright.io.safe_pickle import read_object_npz
 from posewright.io.user_files import expect, reading
 from posewright.skeletons import joint_sets
 from posewright.skeletons.skeleton import Skeleton

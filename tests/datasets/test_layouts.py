@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from posewright.core.errors import InputError
+from posewright.core.safe_pickle import read_pickle
 from posewright.datasets import (
     amass,
     athletepose3d,
@@ -18,7 +19,6 @@ from posewright.datasets import (
     mpi_inf_3dhp,
     threedpw,
 )
-from posewright.io.safe_pickle import read_pickle
 from posewright.metrics.averaging import average
 from posewright.metrics.protocols import get, sequence_scores
 from tests.datasets.trees import amass as amass_tree
