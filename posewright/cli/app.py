@@ -12,6 +12,7 @@ from posewright.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     models,
     multiview,
     run,
@@ -59,4 +60,5 @@ app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("train", context_settings=scripts.PASS_ON)(scripts.train)
 app.command("benchmark", context_settings=scripts.PASS_ON)(scripts.benchmark)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)

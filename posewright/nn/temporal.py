@@ -43,7 +43,7 @@ class RotaryAttention(nn.Module):
         B, T, C = x.shape
         D = C // self.heads
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, D).permute(2, 0, 3, 1, 4)
-        weights = (rotary(q) * D**-0.5) @ rotary(k).mT
+        weights = (rotary(q) * D**-0.5) @ rotary(k).transpose(-1, -2)
         mixed = weights.softmax(-1).to(v.dtype) @ v
         return self.out(mixed.transpose(1, 2).reshape(B, T, C))
 

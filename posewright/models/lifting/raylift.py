@@ -187,7 +187,7 @@ def view_features(
     (2) and grows in it (1), the size itself, which tells how strong perspective is (1), and whether the focal
     length is known.
     """
-    points = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1) @ to_person.mT
+    points = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1) @ to_person.transpose(-1, -2)
     points = points[..., :2] / points[..., 2:].clamp_min(0.1) / size[..., None, None]
     points = points.clamp(-6, 6) * (confidence > 0).to(rays.dtype)[..., None]
     across = (to_person @ central_difference(to_person[..., 2, :])[..., None])[..., :2, 0]
