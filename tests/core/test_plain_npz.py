@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -22,9 +20,8 @@ def test_law_readers_take_a_plain_copy_for_the_original(tree, reader, tmp_path):
     after = list(reader.read(tmp_path))
     assert [t.name for t in after] == [t.name for t in before]
     for a, b in zip(after, before, strict=True):
-        np.testing.assert_array_equal(
-            a.views[1 % len(a.views)].keypoints.positions, b.views[1 % len(b.views)].keypoints.positions
-        )
+        for one, other in zip(a.views, b.views, strict=True):
+            np.testing.assert_array_equal(one.keypoints.positions, other.keypoints.positions)
         assert a.fps == b.fps
 
 
@@ -62,4 +59,3 @@ def test_trees_that_do_not_fit_are_refused(tree, tmp_path):
     np.savez(tmp_path / "plain.npz", n0=np.zeros(2), **{plain_npz.KEY: np.array(tree)})
     with pytest.raises(InputError):
         read_object_npz(tmp_path / "plain.npz")
-    assert json.dumps(plain_npz.VERSION) == "1"
