@@ -57,7 +57,7 @@ def test_law_a_shadow_lies_where_the_sun_puts_it():
     off = np.linalg.norm(arm - (arm @ along)[:, None] * along, axis=-1)
     share = lit_share(shadows, floor, np.array([0.0, 0, 1]))
     assert share[off < 0.37].max() == 0
-    assert share[off > 0.43].min() == 1
+    assert share[off > 0.43].min() > 1 - 1e-6
     assert ((share > 0) & (share < 1)).any()
 
 
