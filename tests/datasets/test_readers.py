@@ -2,6 +2,7 @@
 
 import pickle
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,14 @@ def test_contract_card_says_licence_layout_and_what_it_rests_on(name):
         assert len(text) > 3
     assert card.splits
     assert card.layout.startswith("root/")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_contract_the_manual_describes_it(name):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    card = catalogue.reader(name).CARD
+    for text in (f"| `{name}` | {card.title} | {card.licence} | {card.gives} |", card.obtain, card.rests_on):
+        assert text in page, "docs/datasets.md repeats the reader's card"
 
 
 @pytest.mark.parametrize("name", READERS)
