@@ -252,6 +252,8 @@ class BodyModel(nn.Module):
         Raises:
             LookupError: unknown set, or a set of which this body has no joint at all.
         """
+        if joint_sets.get(joint_set).joint_names == self.joint_names:
+            return mesh.joints
         index, weight = self.point_table(joint_set, side)
         sources = torch.cat([mesh.joints, mesh.landmarks], -2)
         picked = sources[..., index.to(sources.device), :]

@@ -115,9 +115,8 @@ def test_law_linear_skinning_equals_the_sum_written_out():
 
 def test_law_both_skinnings_agree_where_all_joints_move_alike():
     g = torch.Generator().manual_seed(3)
-    weights = SkinWeights(
-        torch.randint(0, 4, (9, 3), generator=g), torch.rand(9, 3, generator=g).double().softmax(1), 4
-    )
+    share = torch.rand(9, 3, generator=g).double().softmax(1)
+    weights = SkinWeights(torch.randint(0, 4, (9, 3), generator=g), share, 4)
     vertices = torch.randn(9, 3, 2, generator=g, dtype=torch.float64)
     R = rotvec_to_matrix(2.5 * torch.randn(2, 1, 3, generator=g, dtype=torch.float64)).expand(2, 4, 3, 3)
     t = torch.randn(2, 1, 3, generator=g, dtype=torch.float64).expand(2, 4, 3)
@@ -152,9 +151,7 @@ def test_law_gradients_are_true(skinning, oriented):
 
     inputs = (start.betas, start.global_orient, start.body_pose, start.transl, start.expression)
     inputs = [x.detach().clone().requires_grad_() for x in inputs]
-    if (
-        skinning == "dual_quaternion"
-    ):  # quaternions of matrices that are no rotations mean nothing: betas and transl only
+    if skinning == "dual_quaternion":  # a matrix that is no rotation has no quaternion to differ by
         free = [0, 3, 4]
         assert torch.autograd.gradcheck(
             lambda *x: vertices(x[0], inputs[1].detach(), inputs[2].detach(), x[1], x[2]),
