@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from posewright.core.errors import InputError
 
@@ -131,10 +132,10 @@ def moved(mesh: Mesh, vertices: np.ndarray) -> Mesh:
     return replace(mesh, vertices=vertices, normals=None)
 
 
-def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
+def srgb_to_linear(colors: ArrayLike) -> np.ndarray:
     """Turn picture values in [0, 1] into linear light (IEC 61966-2-1)."""
-    colors = np.asarray(colors, np.float32)
-    return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    values = np.asarray(colors, np.float32)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def linear_to_srgb(light: np.ndarray) -> np.ndarray:

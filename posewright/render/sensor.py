@@ -44,7 +44,7 @@ def expose(image: np.ndarray, sensor: Sensor, seed: int = 0) -> np.ndarray:
         raise InputError(f"expose: the picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
     light = srgb_to_linear(np.arange(256) / 255)[image]
     light = _blurred(light, sensor) * (_falloff(image.shape[:2], sensor.vignette)[..., None])
-    light = light * (2.0**sensor.exposure * np.float32(sensor.white_balance)).astype(np.float32)
+    light = light * (2.0**sensor.exposure * np.array(sensor.white_balance, np.float32)).astype(np.float32)
     noise = np.random.default_rng(seed).standard_normal(light.shape, np.float32)
     light += noise * np.sqrt(sensor.shot_noise**2 * light + sensor.read_noise**2).astype(np.float32)
     taken = encode(light)

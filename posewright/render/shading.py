@@ -37,7 +37,9 @@ def shade(
     """
     normals, points = buffers.facing_normals(), buffers.world_points()
     up = (0.5 + 0.5 * normals[:, 2:]).astype(np.float32)
-    light = np.float32(ambient.ground) + up * (np.float32(ambient.sky) - np.float32(ambient.ground))
+    light = np.array(ambient.ground, np.float32) + up * (
+        np.array(ambient.sky, np.float32) - np.array(ambient.ground, np.float32)
+    )
     for source, shadow in zip(lights, shadows, strict=True):
         towards, brightness = towards_light(source, points)
         across = normals @ towards[0] if len(towards) == 1 else np.einsum("pi,pi->p", normals, towards)
@@ -45,7 +47,7 @@ def shade(
         if shadow is not None:
             lit = np.flatnonzero(strength > 1e-4)
             strength[lit] *= lit_share(shadow, points[lit], normals[lit])
-        light += strength[:, None] * np.float32(source.color)
+        light += strength[:, None] * np.array(source.color, np.float32)
     return light * albedo(buffers, focal)
 
 
@@ -140,7 +142,8 @@ def _sample(texture: np.ndarray, uv: np.ndarray, row: int = 1024) -> np.ndarray:
     """Bilinear uint8 samples (Q, 3) of a repeating texture at uv (Q, 2)."""
     height, width = texture.shape[:2]
     padded = np.pad(texture, ((1, 1), (1, 1), (0, 0)), mode="wrap")
-    place = (uv - np.floor(uv)) * np.float32([width, height]) + np.float32(0.5)
+    place = (uv - np.floor(uv)) * np.array([width, height], np.float32) + np.float32(0.5)
     count = len(place)
     place = np.concatenate([place, np.zeros((-count % row, 2), np.float32)]).reshape(-1, row, 2)
-    return cv2.remap(padded, place, None, cv2.INTER_LINEAR).reshape(-1, 3)[:count]
+    x, y = np.ascontiguousarray(place[..., 0]), np.ascontiguousarray(place[..., 1])
+    return cv2.remap(padded, x, y, cv2.INTER_LINEAR).reshape(-1, 3)[:count]
