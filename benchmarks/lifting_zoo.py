@@ -126,6 +126,7 @@ def cost(lifter: Lifter) -> dict[str, str]:
     facts = lifter.facts
     keypoints = torch.zeros(TIMED_FRAMES, len(facts.skeleton), facts.channels)
     keypoints = keypoints.to(next(lifter.network.parameters()).device)
+    lifter.network.requires_grad_(False)  # the counter looks for gradients otherwise
     with FlopCounterMode(display=False) as counter:
         run_clip(lifter, keypoints)
     times = []
