@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -135,7 +136,7 @@ def read_file(path: Path, topology: str = "full") -> BodyData:
         code = PhenotypeCode(stream.get_tensor("code.table"), stream.get_tensor("code.projection"))
         marks = {k: stream.get_tensor(f"landmarks.{k}") for k in keys if k != "faces"}
         uv = {k: stream.get_tensor(k) for k in ("uv", "uv_faces")} if not mesh else {}
-    shared = {
+    shared: dict[str, Any] = {
         "joint_names": tuple(names["joints"]),
         "parents": tuple(names["parents"]),
         "shape_names": PHENOTYPES,
@@ -185,7 +186,7 @@ _SIDED = {
 
 def _points(landmarks: list[str]) -> dict[str, tuple[str, ...]]:
     """Named places as means of bones and landmarks."""
-    points = {name: (name,) for name in landmarks}
+    points: dict[str, tuple[str, ...]] = {name: (name,) for name in landmarks}
     points |= {name: (bone,) for name, bone in _MIDDLE.items()}
     for side in ("left", "right"):
         points |= {f"{side}_{name}": (f"{bone}.{side[0].upper()}",) for name, bone in _SIDED.items()}

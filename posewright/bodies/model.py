@@ -368,7 +368,9 @@ def _with_landmarks(data: BodyData) -> BodyData:
     marks = data.landmarks
     if marks is None:
         return data
-    pose = None if data.pose_dirs is None else torch.cat([data.pose_dirs, marks.pose_dirs], 1)
+    pose = data.pose_dirs
+    if pose is not None and marks.pose_dirs is not None:
+        pose = torch.cat([pose, marks.pose_dirs], 1)
     return replace(
         data,
         template=torch.cat([data.template, marks.template]),

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -154,10 +155,13 @@ def checked_arrays(entries: Mapping[str, object]) -> Arrays:
     parents = (-1, *(int(p) for p in raw["kintree_table"][0, 1:]))
     depth_levels(parents)
     return Arrays(
-        *(raw[n] for n in ("v_template", "shapedirs", "posedirs", "J_regressor")),
-        parents,
-        raw["weights"],
-        raw["f"].astype(np.int64),
+        v_template=raw["v_template"],
+        shapedirs=raw["shapedirs"],
+        posedirs=raw["posedirs"],
+        J_regressor=raw["J_regressor"],
+        parents=parents,
+        weights=raw["weights"],
+        faces=raw["f"].astype(np.int64),
     )
 
 
@@ -238,14 +242,14 @@ def _shape_dirs(arrays: Arrays, kind: Kind, betas: int, expressions: int) -> tup
     return _tensor(dirs).permute(2, 0, 1), used
 
 
-def _skin(weights: Tensor) -> dict[str, Tensor]:
+def _skin(weights: Tensor) -> dict[str, Any]:
     """The joints that each row follows, heaviest first."""
     width = max(int((weights != 0).sum(1).max()), 1)
     order = weights.abs().topk(width, dim=1).indices
     return {"skin_joints": order, "skin_weights": weights.gather(1, order)}
 
 
-def _uv(entries: Mapping[str, object], faces: int) -> dict[str, Tensor]:
+def _uv(entries: Mapping[str, object], faces: int) -> dict[str, Any]:
     """Texture coordinates of SMPL-X files, where they are."""
     uv, uv_faces = (np.asarray(entries.get(n)) for n in ("vt", "ft"))
     if uv.ndim != 2 or uv.shape[1] != 2 or uv_faces.shape != (faces, 3):

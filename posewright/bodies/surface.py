@@ -4,7 +4,7 @@ Closest point on a triangle after C. Ericson, Real-Time Collision Detection (200
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 CANDIDATES = 96
 """Triangles looked at per point, by the distance of their centres: far more than touch at a vertex of a body mesh."""
@@ -29,8 +29,8 @@ def nearest_on_surface(
         (N, 3) vertex indices and (N, 3) barycentric weights.
     """
     corners = vertices[faces]
-    tree = cKDTree(corners.mean(1))
-    _, near = tree.query(points, k=min(CANDIDATES, len(faces)))
+    tree = KDTree(corners.mean(1))
+    near = np.asarray(tree.query(points, k=min(CANDIDATES, len(faces)))[1])
     weights = _on_triangles(points[:, None], corners[near])
     gap = np.linalg.norm(np.einsum("nkc,nkcd->nkd", weights, corners[near]) - points[:, None], axis=-1)
     best = gap.argmin(1)
