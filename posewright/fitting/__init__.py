@@ -1,0 +1,1 @@
+"""Fit parameters of bodies to what was seen."""

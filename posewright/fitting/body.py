@@ -1,0 +1,267 @@
+"""Pose and shape of a parametric body over a clip, from 3D joints of any joint set.
+
+Shape first, from bone lengths (`shape`); then the pose of every frame (`pose`), started by aligning bones from the root
+down; then once more near the smoothed motion of the first solution, so that noise and short gaps do not show.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from posewright.bodies.model import BodyModel
+from posewright.fitting.points import BodyPoints, active_joints, body_points
+from posewright.fitting.pose import PoseOptions, Target, habits, solve_pose, start_pose
+from posewright.fitting.shape import ShapeOptions, fit_shape
+from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_matrix
+from posewright.geometry.signals import butterworth, fill_gaps
+from posewright.skeletons.joint_sets import get
+from posewright.skeletons.skeleton import Skeleton
+from posewright.structures.bodies import BodyParams
+
+BRIDGED = 0.3
+"""Confidence of a bridged joint, relative to its neighbours'."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a body is fitted to a clip."""
+
+    shape: ShapeOptions = field(default_factory=ShapeOptions)
+    pose: PoseOptions = field(default_factory=PoseOptions)
+    cutoff_hz: float = 6.0
+    """Movement of joints faster than this is taken for noise; 0: every frame by itself."""
+    max_gap_s: float = 0.5
+    """Frames without anyone: gaps up to so many seconds are bridged."""
+    unreachable_m: float = 0.05
+    """A joint that is further off than this in half of its frames is said not to be reachable."""
+
+
+@dataclass(frozen=True)
+class BodyFit:
+    """A body fitted to one person."""
+
+    params: BodyParams
+    """`betas` (S,); `global_orient` (T, 3, 3), `body_pose` (T, K, 3, 3) and `transl` (T, 3), NaN where the person is
+    missing."""
+    distance: np.ndarray
+    """(T, J) metres between each joint and the body's; NaN where either is missing."""
+    remarks: tuple[str, ...]
+    """Plain sentences for a person to read."""
+
+    def present(self) -> np.ndarray:
+        """(T,) bool."""
+        return torch.isfinite(self.params.transl).all(-1).numpy()
+
+
+def fit_body(
+    body: BodyModel,
+    joints: Float[np.ndarray, "T J 3"],
+    confidence: Float[np.ndarray, "T J"],
+    skeleton: str | Skeleton,
+    fps: float,
+    options: FitOptions = FitOptions(),
+    betas: Float[Tensor, " S"] | None = None,
+) -> BodyFit:
+    """Fit one person over a clip.
+
+    Args:
+        body: any body with named points.
+        joints: metres, world (Z up for Anny; the axes of the body otherwise); NaN is missing.
+        confidence: in [0, 1], 0 is missing.
+        skeleton: joint set, one that the body has (`body.defined_joints`).
+        fps: frames per second.
+        options: see `FitOptions`.
+        betas: shape, if it is known.
+
+    Raises:
+        ValueError: shapes do not agree, or the joint set has fewer than four joints that the body has.
+    """
+    skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
+    joints, confidence = _checked(joints, confidence, skeleton, body)
+    if betas is None:
+        betas = fit_shape(body, joints, confidence, skeleton, options.shape)
+    points = body_points(body, betas.detach(), skeleton.name)
+    filled, sure = _filled(joints, confidence, fps, options)
+    target = Target(torch.from_numpy(filled), torch.from_numpy(sure) * points.defined)
+    usual = habits(points, _roles(body))
+    T = len(joints)
+    seen = np.flatnonzero((target.weights.numpy() > 0).sum(-1) >= 3)
+    if not len(seen):
+        return _missing(body, betas, T, len(skeleton))
+    rows = torch.from_numpy(seen)
+    part = target.rows(rows)
+    local, transl = solve_pose(points, part, start_pose(points, part), usual, options.pose)
+    local = _carried(local, points, part.weights)
+    local, transl, frames = _bridged(local, transl, seen, T, fps, options)
+    if options.cutoff_hz and len(frames) > 3:
+        near = _smooth(local, transl, frames, fps, options.cutoff_hz)
+        part = replace(target.rows(torch.from_numpy(frames)), near=near)
+        noise = replace(options.pose, point_sigma=_noise(points, local, transl, target, frames, options))
+        local, transl = solve_pose(points, part, near, usual, noise)
+    return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
+
+
+def _checked(joints, confidence, skeleton: Skeleton, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
+    """Float64, with confidence 0 wherever anything is missing."""
+    expected = (len(skeleton), 3)
+    if joints.ndim != 3 or joints.shape[1:] != expected or confidence.shape != joints.shape[:2]:
+        raise ValueError(
+            f"fit_body: joints {joints.shape} and confidence {confidence.shape}, expected (T, {expected[0]}, 3) and "
+            f"(T, {expected[0]}) for {skeleton.name}"
+        )
+    if sum(body.defined_joints(skeleton.name)) < 4:
+        raise ValueError(f"fit_body: body {body.name} has fewer than 4 joints of {skeleton.name}")
+    sure = np.where(np.isfinite(joints).all(-1), np.nan_to_num(confidence), 0.0)
+    return joints.astype(float), np.clip(sure, 0.0, 1.0)
+
+
+def _filled(
+    joints: np.ndarray, confidence: np.ndarray, fps: float, options: FitOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joints with short gaps bridged at `BRIDGED` of their neighbours' confidence: they keep a fit on its way."""
+    seen = confidence > 0
+    known = np.where(seen[..., None], joints, np.nan)
+    if not options.cutoff_hz:
+        return np.nan_to_num(known), confidence
+    filled = fill_gaps(known, fps, options.max_gap_s)
+    bridged = BRIDGED * fill_gaps(np.where(seen, confidence, np.nan), fps, options.max_gap_s)
+    return np.nan_to_num(filled), np.where(seen, confidence, np.nan_to_num(bridged))
+
+
+def _roles(body: BodyModel) -> dict[int, str]:
+    """What each active joint is: `root`, `hip`, `clavicle`...; not named: a bone of the spine."""
+    roles = {0: "root"}
+    for side in ("left", "right"):
+        for limb in ("clavicle", "shoulder", "elbow", "hip", "knee", "ankle"):
+            rule = body.points.get(f"{side}_{limb}", ())
+            if len(rule) == 1:
+                roles[body.joint_names.index(rule[0])] = limb
+    thorax = body.points.get("thorax", ())
+    top = body.joint_names.index(thorax[0]) if len(thorax) == 1 else None
+    for joint in active_joints(body):
+        if top is not None and joint not in roles and _is_below(joint, top, body.parents):
+            roles[joint] = "neck"
+    return roles
+
+
+def _is_below(joint: int, ancestor: int, parents: tuple[int, ...]) -> bool:
+    while joint >= 0:
+        if joint == ancestor:
+            return True
+        joint = parents[joint]
+    return False
+
+
+def _carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:
+    """Rotations of joints that nothing speaks for in a frame, from the frames before and after."""
+    moved = torch.zeros(len(points.active), len(points.defined), dtype=torch.bool)
+    for a, reach in enumerate(points.reach):
+        moved[a, points.term_point[reach > 0]] = True
+    told = ((weights > 0)[:, None] & moved).any(-1).numpy()
+    quats = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
+    frames = np.arange(len(quats))
+    for a in np.flatnonzero(told.any(0) & ~told.all(0)):
+        known = told[:, a]
+        for k in range(4):
+            quats[~known, a, k] = np.interp(frames[~known], frames[known], quats[known, a, k])
+    return _unit_matrices(quats)
+
+
+def _bridged(
+    local: Tensor, transl: Tensor, seen: np.ndarray, T: int, fps: float, options: FitOptions
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Fill short gaps between seen frames; also return the frames that are there now."""
+    quats = np.full((T, local.shape[1], 4), np.nan)
+    place = np.full((T, 3), np.nan)
+    quats[seen] = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
+    place[seen] = transl.numpy()
+    if options.cutoff_hz:
+        quats, place = fill_gaps(quats, fps, options.max_gap_s), fill_gaps(place, fps, options.max_gap_s)
+    frames = np.flatnonzero(np.isfinite(place).all(-1))
+    return _unit_matrices(quats[frames]), torch.from_numpy(place[frames]), frames
+
+
+def _noise(
+    points: BodyPoints, local: Tensor, transl: Tensor, target: Target, frames: np.ndarray, options: FitOptions
+) -> float:
+    """Standard deviation of the points as seen, metres: from how far the first solution stayed off, over time."""
+    rows = torch.from_numpy(frames)
+    gap = points(local, transl) - target.points[rows]
+    gap = torch.where((target.weights[rows] > 0)[..., None], gap, torch.nan)
+    off = (
+        (gap - gap.nanmedian(0).values).abs().nanmedian()
+    )  # constant gaps are not noise: the body has other joints
+    sigma = 1.4826 * float(off) if torch.isfinite(off) else options.pose.point_sigma
+    return float(np.clip(sigma, 0.3 * options.pose.point_sigma, 3 * options.pose.point_sigma))
+
+
+def _unit_matrices(quats: np.ndarray) -> Tensor:
+    unit = quats / np.linalg.norm(quats, axis=-1, keepdims=True)
+    return quat_wxyz_to_matrix(torch.from_numpy(unit))
+
+
+def _smooth(
+    local: Tensor, transl: Tensor, frames: np.ndarray, fps: float, cutoff_hz: float
+) -> tuple[Tensor, Tensor]:
+    """Low-pass the motion, run by run."""
+    T = frames[-1] + 1
+    quats = np.full((T, local.shape[1], 4), np.nan)
+    place = np.full((T, 3), np.nan)
+    quats[frames] = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
+    place[frames] = transl.numpy()
+    smooth = butterworth(quats, fps, cutoff_hz)[frames]
+    return _unit_matrices(smooth), torch.from_numpy(butterworth(place, fps, cutoff_hz)[frames])
+
+
+def _result(
+    body: BodyModel,
+    betas: Tensor,
+    points: BodyPoints,
+    local: Tensor,
+    transl: Tensor,
+    frames: np.ndarray,
+    joints: np.ndarray,
+    confidence: np.ndarray,
+    skeleton: Skeleton,
+    options: FitOptions,
+) -> BodyFit:
+    """State the solution in the body's parameters, and how far off it is."""
+    T, dtype = len(joints), body.template.dtype
+    every = points.every(local)
+    pose = torch.full((T, len(body.parents), 3, 3), torch.nan, dtype=dtype)
+    place = torch.full((T, 3), torch.nan, dtype=dtype)
+    pose[frames], place[frames] = every.to(dtype), transl.to(dtype)
+    distance = np.full(joints.shape[:2], np.nan)
+    gap = np.linalg.norm(points(local, transl).numpy() - joints[frames], axis=-1)
+    distance[frames] = np.where((confidence[frames] > 0) & points.defined.numpy(), gap, np.nan)
+    params = BodyParams(betas.to(dtype), pose[:, 0], pose[:, 1:], place)
+    return BodyFit(params, distance, _remarks(distance, skeleton, options))
+
+
+def _remarks(distance: np.ndarray, skeleton: Skeleton, options: FitOptions) -> tuple[str, ...]:
+    """Which joints the body could not reach."""
+    known = np.asarray(np.isfinite(distance)).any(0)
+    far = [
+        f"{name.replace('_', ' ')} ({100 * np.nanmedian(distance[:, j]):.0f} cm)"
+        for j, name in enumerate(skeleton.joint_names)
+        if known[j] and np.nanmedian(distance[:, j]) > options.unreachable_m
+    ]
+    return (f"joints the body could not reach: {', '.join(far)}",) if far else ()
+
+
+def _missing(body: BodyModel, betas: Tensor, T: int, J: int) -> BodyFit:
+    """Nobody was seen."""
+    rest = body.rest_params(T)
+    lost = replace(rest, betas=betas.to(body.template.dtype)).map(lambda x: x)
+    lost = replace(
+        lost,
+        global_orient=lost.global_orient * torch.nan,
+        body_pose=lost.body_pose * torch.nan,
+        transl=lost.transl * torch.nan,
+    )
+    return BodyFit(
+        lost, np.full((T, J), np.nan), ("nobody to fit: fewer than three joints were seen in every frame",)
+    )
