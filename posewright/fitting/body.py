@@ -243,7 +243,7 @@ def _result(
 
 def _remarks(distance: np.ndarray, skeleton: Skeleton, options: FitOptions) -> tuple[str, ...]:
     """Which joints the body could not reach."""
-    known = np.asarray(np.isfinite(distance)).any(0)
+    known: np.ndarray = np.isfinite(distance).any(axis=0)  # pyright: ignore[reportAssignmentType]
     far = [
         f"{name.replace('_', ' ')} ({100 * np.nanmedian(distance[:, j]):.0f} cm)"
         for j, name in enumerate(skeleton.joint_names)
