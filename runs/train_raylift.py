@@ -3,7 +3,8 @@
     python runs/train_raylift.py --minutes 69 --workers 2 --out out/raylift
 
 Needs `../shared/data/mocap/train` (or `POSEWRIGHT_DATA`); nothing of `val` is trained on. Two CPU cores, no
-GPU, 69 minutes (about 8,000 steps of 48 clips of 128 frames). Expected on `val` with known focal length and 1
+GPU, 69 minutes (about 8,000 steps of 48 clips of 128 frames); the shipped weights had 9,107 steps, in a run that was
+continued with a longer time (docs/lifting.md). Expected on `val` with known focal length and 1
 % keypoint noise: see `benchmarks/results/lifting_accuracy.csv`. A run that was stopped continues when the
 same command is given again.
 """

@@ -139,20 +139,14 @@ def _roles(body: BodyModel) -> dict[int, str]:
             rule = body.points.get(f"{side}_{limb}", ())
             if len(rule) == 1:
                 roles[body.joint_names.index(rule[0])] = limb
-    thorax = body.points.get("thorax", ())
-    top = body.joint_names.index(thorax[0]) if len(thorax) == 1 else None
-    for joint in active_joints(body):
-        if top is not None and joint not in roles and _is_below(joint, top, body.parents):
-            roles[joint] = "neck"
-    return roles
-
-
-def _is_below(joint: int, ancestor: int, parents: tuple[int, ...]) -> bool:
+    trunk, joint = (
+        set(),
+        body.joint_names.index(body.points["left_clavicle"][0]) if "left_clavicle" in body.points else 0,
+    )
     while joint >= 0:
-        if joint == ancestor:
-            return True
-        joint = parents[joint]
-    return False
+        trunk.add(joint)
+        joint = body.parents[joint]
+    return {j: "neck" for j in active_joints(body) if j not in trunk} | roles
 
 
 def _carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:

@@ -241,11 +241,10 @@ WEIGHTS = {
             "data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding "
             "from NSF EIA-0196217.",
             "Heels, nose, eyes and ears: synthetic (datasets/anatomy.py)",
-            "8,276 steps, 72 minutes, 2 shared CPU cores (AMD EPYC), by runs/train_raylift.py with the changes on "
-            "the way that docs/lifting.md lists",
+            "9,107 steps, 115 minutes, 2 shared CPU cores (AMD EPYC), by runs/train_raylift.py as docs/lifting.md says",
         ),
         reported={"cmu_val_mpjpe_mm": 29.4, "cmu_val_pa_mpjpe_mm": 23.6},
-        sha256="db5ad760239957f9e9fffeec0bfb78a9074b22920e4fa77e38a5349c27691e53",
+        sha256="6ff8b2735546f7b46b918edabe4a3365d3b7a21add88d5ddd4a78ef2c6353b81",
         verified="benchmarks/results/lifting_accuracy.csv, made by python benchmarks/lifting_accuracy.py",
     ),
 }
