@@ -191,6 +191,7 @@ def _points(landmarks: list[str]) -> dict[str, tuple[str, ...]]:
     for side in ("left", "right"):
         points |= {f"{side}_{name}": (f"{bone}.{side[0].upper()}",) for name, bone in _SIDED.items()}
     points["pelvis"] = ("upperleg01.L", "upperleg01.R")
+    points["thorax_between_shoulders"] = ("spine01", "spine01", "clavicle.L", "clavicle.R")
     return points
 
 

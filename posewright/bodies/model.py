@@ -280,7 +280,7 @@ class BodyModel(nn.Module):
         width = max(len(rule) for rule in self.points.values())
         index, weight = torch.zeros(len(names), width).long(), torch.zeros(len(names), width)
         for row, (name, there) in enumerate(zip(names, known, strict=True)):
-            rule = self.points[_place(name, joint_set, side)] if there else ()
+            rule = self.points[self._place(name, joint_set, side)] if there else ()
             index[row, : len(rule)] = torch.tensor([position[n] for n in rule], dtype=torch.long)
             weight[row, : len(rule)] = 1.0 / max(len(rule), 1)
             if not there:
@@ -388,7 +388,8 @@ def _stacked(a: Tensor, b: Tensor) -> Tensor:
 
 
 CMU_HEAD = frozenset({"body_24", "body_26", "rig_26", "mocap_19"})
-"""Joint sets whose `head` is a point at eye height, not the top of the head."""
+"""Joint sets of CMU's recordings: their `head` is a point at eye height, not the top of the head, and their `thorax` lies
+a little below the line of the shoulders, 10 cm below the base of the neck."""
 
 MIDDLE_OF_HAND = frozenset({"smpl_24", "mpi_28"})
 """Joint sets whose `hand` lies in the hand; elsewhere it is the wrist."""
