@@ -262,7 +262,14 @@ class BodyModel(nn.Module):
     def defined_joints(self, joint_set: str, side: str | None = None) -> tuple[bool, ...]:
         """Tell which joints of a set this body has."""
         names = joint_sets.get(joint_set).joint_names
-        return tuple(names == self.joint_names or _place(n, joint_set, side) in self.points for n in names)
+        own = names == self.joint_names
+        return tuple(own or self._place(name, joint_set, side) in self.points for name in names)
+
+    def _place(self, joint: str, joint_set: str, side: str | None) -> str:
+        """Name under which this body keeps a joint of a set."""
+        if joint == "thorax" and joint_set in CMU_HEAD and "thorax_between_shoulders" in self.points:
+            return "thorax_between_shoulders"
+        return _place(joint, joint_set, side)
 
     def point_table(self, joint_set: str, side: str | None = None) -> tuple[Tensor, Tensor]:
         """What each joint of a set is a mean of: indices into joints, then landmarks; weights (NaN where undefined).
@@ -388,8 +395,8 @@ def _stacked(a: Tensor, b: Tensor) -> Tensor:
 
 
 CMU_HEAD = frozenset({"body_24", "body_26", "rig_26", "mocap_19"})
-"""Joint sets of CMU's recordings: their `head` is a point at eye height, not the top of the head, and their `thorax` lies
-a little below the line of the shoulders, 10 cm below the base of the neck."""
+"""Joint sets of CMU's recordings: their `head` is a point at eye height, not the top of the head, and their `thorax`
+lies a little below the line of the shoulders, 10 cm below the base of the neck."""
 
 MIDDLE_OF_HAND = frozenset({"smpl_24", "mpi_28"})
 """Joint sets whose `hand` lies in the hand; elsewhere it is the wrist."""

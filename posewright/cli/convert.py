@@ -73,7 +73,7 @@ def _onto(motion, target: Path, onto: Path, bones: Path | None) -> list[Path]:
     rig = load(onto, stretch="mean") if suffix == ".bvh" else load(onto)
     mapping = None if bones is None else read_json(bones)
     if mapping is not None and not isinstance(mapping, dict):
-        raise InputError(f"{bones}: expected a JSON object such as {{\"left_thigh\": \"Bone.012\"}}")
+        raise InputError(f'{bones}: expected a JSON object such as {{"left_thigh": "Bone.012"}}')
     written = []
     for number in motion.person_ids:
         path = target
