@@ -153,7 +153,7 @@ def conventions(lifter: Lifter) -> dict[str, str]:
 def _graph_errors() -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises for a graph that it cannot run."""
     _runtime()
-    from onnxruntime.capi import onnxruntime_pybind11_state as states
+    from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue]
 
     return (states.Fail, states.InvalidArgument, states.RuntimeException, states.InvalidGraph)
 

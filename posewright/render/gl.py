@@ -10,6 +10,7 @@ because OpenGL rounds corners to 1/256 pixel.
 """
 
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def context():
     except ImportError:
         raise MissingExtraError("moderngl", "render", "rendering with OpenGL") from None
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # pyright: ignore[reportArgumentType]
     except Exception as error:
         raise MissingAssetError(
             f"rendering with OpenGL needs EGL and a driver ({error}); on Debian: apt install libegl1 libgl1-mesa-dri. "
@@ -103,11 +104,16 @@ class GlRenderer:
         faces.write(np.full((height, width), -1, np.int32).tobytes())
         if not len(corners):
             return np.full((height, width), -1, np.int32)
-        self._program["K"].write(np.asarray(K, np.float32).T.tobytes())
-        self._program["size"].value = (float(width), float(height))
-        self._program["near"].value = float(near)
+        self._set("K", tuple(np.asarray(K, np.float32).T.ravel().tolist()))
+        self._set("size", (float(width), float(height)))
+        self._set("near", float(near))
         self._draw(np.nan_to_num(np.asarray(corners, np.float32), nan=-1.0))
         return np.frombuffer(faces.read(), np.int32).reshape(height, width).copy()
+
+    def _set(self, name: str, value: float | tuple[float, ...]) -> None:
+        """Set a uniform of the program."""
+        uniform: Any = self._program[name]
+        uniform.value = value
 
     def trace(
         self, scene: Scene | Geometry, camera: Camera, frame: int | None = None, near: float = NEAR

@@ -75,11 +75,16 @@ class ShadowMap:
     """Metres, side of a texel at what casts the shadows."""
 
 
+def _sun(light: Light) -> np.ndarray:
+    """Unit vector (3,) along which the sun's light travels."""
+    assert light.direction is not None
+    return np.asarray(light.direction, float) / np.linalg.norm(light.direction)
+
+
 def towards_light(light: Light, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors (P, 3) from points to the light, and its brightness (P,) there, both float32."""
     if light.position is None:
-        direction = -np.asarray(light.direction, np.float32) / np.float32(np.linalg.norm(light.direction))
-        return direction[None], np.full(1, light.strength, np.float32)
+        return -_sun(light)[None].astype(np.float32), np.full(1, light.strength, np.float32)
     towards = np.asarray(light.position, np.float32) - points.astype(np.float32)
     distance = np.sqrt(np.einsum("pi,pi->p", towards, towards))[:, None]
     return towards / np.maximum(distance, 1e-6), light.strength * (
@@ -95,7 +100,7 @@ def shadow_view(light: Light, casters: np.ndarray) -> tuple[np.ndarray, np.ndarr
     low, high = np.nanmin(casters, 0), np.nanmax(casters, 0)
     centre, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-3)
     if light.position is None:
-        way = np.asarray(light.direction, float) / np.linalg.norm(light.direction)
+        way = _sun(light)
         eye = centre - way * radius * SUN_DISTANCE
     else:
         eye = np.asarray(light.position, float)

@@ -92,10 +92,10 @@ def random_look(seed: int) -> Look:
     """Draw a person's look; the same seed gives the same."""
     rng = np.random.default_rng(seed)
     shirt, trousers = _cloth_color(rng, 0.35, 0.95), _cloth_color(rng, 0.15, 0.6)
-    second = tuple(
-        float(np.clip(c + s, 0, 1))
-        for c, s in zip(shirt, rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3), strict=True)
-    )
+    red, green, blue = np.clip(
+        np.array(shirt) + rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3), 0, 1
+    ).tolist()
+    second = (red, green, blue)
     return Look(
         skin=_between(SKIN_TONES, rng),
         hair=_between(HAIR_COLORS[:6], rng) if rng.random() < 0.88 else HAIR_COLORS[6],

@@ -42,7 +42,7 @@ def expose(image: np.ndarray, sensor: Sensor, seed: int = 0) -> np.ndarray:
     """Take an ideal picture (H, W, 3) uint8 sRGB as `sensor` would; the same seed gives the same noise."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"expose: the picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-    light = srgb_to_linear(np.arange(256) / 255)[image]
+    light = np.asarray(srgb_to_linear(np.arange(256) / 255))[image]
     light = _blurred(light, sensor) * (_falloff(image.shape[:2], sensor.vignette)[..., None])
     light = light * (2.0**sensor.exposure * np.array(sensor.white_balance, np.float32)).astype(np.float32)
     noise = np.random.default_rng(seed).standard_normal(light.shape, np.float32)
@@ -51,23 +51,25 @@ def expose(image: np.ndarray, sensor: Sensor, seed: int = 0) -> np.ndarray:
     if sensor.jpeg_quality is None:
         return taken
     _, data = cv2.imencode(".jpg", taken[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg_quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def shutter(frames: Sequence[np.ndarray]) -> np.ndarray:
     """Mean in linear light of pictures taken while the shutter is open: motion blur of moving people."""
     if not len(frames):
         raise InputError("shutter: no pictures; expected at least one")
-    table = srgb_to_linear(np.arange(256) / 255)
-    return encode(np.mean([table[frame] for frame in frames], axis=0, dtype=np.float32))
+    table = np.asarray(srgb_to_linear(np.arange(256) / 255))
+    return encode(np.asarray(np.mean([table[frame] for frame in frames], axis=0, dtype=np.float32)))
 
 
 def random_sensor(seed: int) -> Sensor:
     """Draw a plausible camera: phone or action camera, indoors or out."""
     rng = np.random.default_rng(seed)
+    exposure = float(rng.normal(0, 0.25))
+    red, green, blue = np.exp(rng.normal(0, 0.04, 3)).tolist()
     return Sensor(
-        exposure=float(rng.normal(0, 0.25)),
-        white_balance=tuple(float(x) for x in np.exp(rng.normal(0, 0.04, 3))),
+        exposure=exposure,
+        white_balance=(red, green, blue),
         blur=float(rng.uniform(0.2, 0.9)),
         shot_noise=float(rng.uniform(0.005, 0.03)),
         read_noise=float(rng.uniform(0.001, 0.008)),
