@@ -56,5 +56,6 @@ def team_of_launcher(device: str = "cpu") -> Iterator[Team]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield ProcessGroupTeam()
+        dist.barrier()  # who leaves first takes its connections along, and the others abort
     finally:
         dist.destroy_process_group()
