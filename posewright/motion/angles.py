@@ -37,6 +37,7 @@ import torch
 
 from posewright.geometry.kinematics import local_to_global
 from posewright.geometry.rotations import quat_wxyz_to_matrix
+from posewright.motion.blocks import frame_blocks
 from posewright.motion.initial_rotations import solve_chain
 from posewright.skeletons.joint_sets import RIG_26
 from posewright.structures.joint_angles import JointAngles
@@ -99,30 +100,56 @@ def joint_angles(motion: Motion, options: AngleOptions = AngleOptions()) -> Join
             f"{'without' if motion.rotations_wxyz is None else 'with'} rotations; expected rig_26 with rotations: "
             "call posewright.motion.clean.fit_rig first"
         )
-    local = quat_wxyz_to_matrix(torch.from_numpy(motion.rotations_wxyz.astype(float)))
-    missing = ~torch.isfinite(local).all(-1).all(-1).all(-1).numpy()
-    local = torch.where(torch.isfinite(local), local, torch.eye(3, dtype=torch.float64))
-    values = _coordinates(local, local_to_global(local, RIG_26.parents).numpy(), motion, options)
-    table = np.stack([values[n] for n in _NAMES], -1)
+    table = [_of_person(motion, p, options) for p in range(motion.num_people)]
+    values = np.stack(table, 1) if table else np.empty((motion.num_frames, 0, len(_NAMES)), np.float32)
+    return JointAngles(_NAMES, values, motion.fps, motion.person_ids, motion.start_time)
+
+
+def _of_person(motion: Motion, p: int, options: AngleOptions) -> np.ndarray:
+    """Coordinates (T, N) of one person: in turn, so that memory does not grow with their number."""
+    assert motion.rotations_wxyz is not None
+    turns, missing = _turns(motion.rotations_wxyz[:, p])
+    values = _coordinates(turns, motion.joints[:, p, 0], options.carry_seconds * motion.fps)
+    table = np.stack([values[n].astype(np.float32) for n in _NAMES], -1)
     table[missing] = np.nan
-    return JointAngles(_NAMES, table.astype(np.float32), motion.fps, motion.person_ids, motion.start_time)
+    return table
 
 
-def _coordinates(
-    local: torch.Tensor, world: np.ndarray, motion: Motion, options: AngleOptions
-) -> dict[str, np.ndarray]:
-    """All coordinates (T, P) by name."""
-    reach = options.carry_seconds * motion.fps
-    pelvis = world[:, :, 0]
+def _turns(rotations_wxyz: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Rotations (T, 3, 3) of the segments that angles are made of, by name, and (T,) where the person is missing.
+
+    `pelvis`, `chest` and the upper arms (`left_shoulder`) in the world, the other joints relative to their parent.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    missing = []
+    for block, _ in frame_blocks(len(rotations_wxyz)):
+        local = quat_wxyz_to_matrix(torch.from_numpy(rotations_wxyz[block].astype(float)))
+        there = torch.isfinite(local).all(-1).all(-1)
+        local = torch.where(there[..., None, None], local, torch.eye(3, dtype=torch.float64))
+        world = local_to_global(local, RIG_26.parents).numpy()
+        missing.append(~there.all(-1).numpy())
+        parts.setdefault("pelvis", []).append(world[:, 0])
+        parts.setdefault("chest", []).append(_chest(world))
+        for side in ("left", "right"):
+            name = f"{side}_shoulder"
+            parts.setdefault(name, []).append(world[:, RIG_26.index(name)])
+            for joint in ("hip", "knee", "ankle", "elbow"):
+                name = f"{side}_{joint}"
+                parts.setdefault(name, []).append(local[:, RIG_26.index(name)].numpy())
+    return {name: np.concatenate(blocks) for name, blocks in parts.items()}, np.concatenate(missing)
+
+
+def _coordinates(turns: dict[str, np.ndarray], root: np.ndarray, reach: float) -> dict[str, np.ndarray]:
+    """All coordinates (T,) of one person by name."""
+    pelvis, chest = turns["pelvis"], turns["chest"]
     values = dict(zip(_NAMES[:3], _zxy(_GROUND @ pelvis @ _SEGMENT.T, reach), strict=True))
-    place = motion.joints[:, :, 0] @ _GROUND.T
+    place = root @ _GROUND.T
     values |= {f"pelvis_t{axis}": place[..., k] for k, axis in enumerate("xyz")}
-    chest = _chest(world)
     lumbar = _zxy(_relative(pelvis, chest), reach)
     values |= dict(zip(("lumbar_extension", "lumbar_bending", "lumbar_rotation"), lumbar, strict=True))
     for side in ("right", "left"):
-        values |= _leg(local.numpy(), side, reach)
-        values |= _arm(world, local.numpy(), chest, side, reach)
+        values |= _leg(turns, side, reach)
+        values |= _arm(turns, side, reach)
     return values
 
 
@@ -132,20 +159,18 @@ def _relative(parent: np.ndarray, child: np.ndarray) -> np.ndarray:
 
 
 def _chest(world: np.ndarray) -> np.ndarray:
-    """Chest (T, P, 3, 3): along the spine bone as the rig's `spine`, turned as the shoulders (the rig's `thorax`)."""
-    up = world[:, :, RIG_26.index("spine")][..., 2]
-    left = world[:, :, RIG_26.index("thorax")][..., 0]
+    """Chest (T, 3, 3): along the spine bone as the rig's `spine`, turned as the shoulders (the rig's `thorax`)."""
+    up = world[:, RIG_26.index("spine"), :, 2]
+    left = world[:, RIG_26.index("thorax"), :, 0]
     left = left - (left * up).sum(-1, keepdims=True) * up
     left = left / np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-9)
     return np.stack([left, np.cross(up, left), up], -1)
 
 
-def _leg(local: np.ndarray, side: str, reach: float) -> dict[str, np.ndarray]:
+def _leg(turns: dict[str, np.ndarray], side: str, reach: float) -> dict[str, np.ndarray]:
     """Hip, knee and ankle of one side."""
     s, mirror = side[0], 1.0 if side == "right" else -1.0
-    hip, knee, ankle = (
-        _SEGMENT @ local[:, :, RIG_26.index(f"{side}_{j}")] @ _SEGMENT.T for j in ("hip", "knee", "ankle")
-    )
+    hip, knee, ankle = (_SEGMENT @ turns[f"{side}_{j}"] @ _SEGMENT.T for j in ("hip", "knee", "ankle"))
     flexion, adduction, rotation = _zxy(hip, reach)
     dorsiflexion, inversion, _ = _zxy(ankle, reach)
     return {
@@ -158,14 +183,12 @@ def _leg(local: np.ndarray, side: str, reach: float) -> dict[str, np.ndarray]:
     }
 
 
-def _arm(
-    world: np.ndarray, local: np.ndarray, chest: np.ndarray, side: str, reach: float
-) -> dict[str, np.ndarray]:
+def _arm(turns: dict[str, np.ndarray], side: str, reach: float) -> dict[str, np.ndarray]:
     """Shoulder and elbow of one side."""
     s, mirror = side[0], 1.0 if side == "right" else -1.0
     hang = _HANG[side]
-    upper = _relative(chest, world[:, :, RIG_26.index(f"{side}_shoulder")] @ hang.T)
-    elbow = _SEGMENT @ hang @ local[:, :, RIG_26.index(f"{side}_elbow")] @ hang.T @ _SEGMENT.T
+    upper = _relative(turns["chest"], turns[f"{side}_shoulder"] @ hang.T)
+    elbow = _SEGMENT @ hang @ turns[f"{side}_elbow"] @ hang.T @ _SEGMENT.T
     flexion, adduction, rotation = _zxy(upper, reach)
     flexed = _turn_about(elbow, 2)
     forearm = _about(2, -flexed) @ elbow
@@ -179,14 +202,14 @@ def _arm(
 
 
 def _turn_about(matrix: np.ndarray, axis: int) -> np.ndarray:
-    """Angle (T, P) of the twist about a coordinate axis, unwrapped over time."""
+    """Angle (T,) of the twist about a coordinate axis, unwrapped over time."""
     j, k = (axis + 1) % 3, (axis + 2) % 3
     sine = matrix[..., k, j] - matrix[..., j, k]
     return _unwrap(np.arctan2(sine, matrix[..., j, j] + matrix[..., k, k]))
 
 
 def _about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """Rotation (T, P, 3, 3) about a coordinate axis."""
+    """Rotation (T, 3, 3) about a coordinate axis."""
     j, k = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.zeros((*angle.shape, 3, 3))
     matrix[..., axis, axis] = 1
@@ -196,7 +219,7 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
 
 
 def _zxy(matrix: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split `Rz(a) Rx(b) Ry(c)` into continuous angles (T, P).
+    """Split `Rz(a) Rx(b) Ry(c)` into continuous angles (T,).
 
     Of the two triples of a rotation, (a, b, c) and (a + pi, pi - b, c + pi), each frame takes the one near its
     neighbours, and the clip the one with b within 90 degrees most of the time. Near b = +-90 degrees a and c turn about
@@ -210,7 +233,7 @@ def _zxy(matrix: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _first_angle(direction: np.ndarray, reach: float) -> np.ndarray:
-    """Angle a (T, P) of complex numbers `cos(b) exp(i a)` of unknown sign, continuous, carried where they are short.
+    """Angle a (T,) of complex numbers `cos(b) exp(i a)` of unknown sign, continuous, carried where they are short.
 
     The square does not know the sign either: its angle, 2 a, is smooth even while b passes 90 degrees.
     """

@@ -19,6 +19,8 @@ KEYPOINT_STEP = 0.25
 ANGLE_STEP = 0.0005
 """Radians (0.03 degrees) or metres."""
 CONFIDENCE_STEP = 1 / 255
+_FRAMES = 2048
+"""Frames rounded at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,31 @@ def pack_quantised(values: np.ndarray, step: float) -> PackedArray:
     Takes 16 bits where the range allows it (65 m at a step of 1 mm) and 32 otherwise. Infinite values, and values
     too far from the rest for 32 bits, count as missing: nothing can be drawn there.
     """
-    values = np.asarray(values, np.float64)
-    finite = np.isfinite(values) & (np.abs(values) < step * 2.0**30)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+    values = np.asarray(values)
+    ranges = [_finite_range(block, step) for block in _blocks(values)]
+    low, high = min((r[0] for r in ranges), default=np.inf), max((r[1] for r in ranges), default=-np.inf)
+    low, high = (low, high) if low <= high else (0.0, 0.0)
     offset = float(np.round((low + high) / 2 / step) * step)
     dtype = np.dtype("<i2" if (high - low) / 2 / step < 2**15 - 2 else "<i4")
     whole = np.full(values.shape, np.iinfo(dtype).min, dtype)
-    whole[finite] = np.round((values[finite] - offset) / step).astype(dtype)
+    for reals, target in zip(_blocks(values), _blocks(whole), strict=True):
+        usable = _usable(reals, step)
+        target[usable] = np.round((reals[usable].astype(np.float64) - offset) / step).astype(dtype)
     return PackedArray(values.shape, dtype.name, step, offset, True, _deflate(_differenced(whole)))
+
+
+def _blocks(values: np.ndarray) -> list[np.ndarray]:
+    """Views of some frames each, so that working memory does not grow with the clip."""
+    return [values[start : start + _FRAMES] for start in range(0, len(values), _FRAMES)]
+
+
+def _usable(values: np.ndarray, step: float) -> np.ndarray:
+    return np.isfinite(values) & (np.abs(values) < step * 2.0**30)
+
+
+def _finite_range(values: np.ndarray, step: float) -> tuple[float, float]:
+    usable = values[_usable(values, step)]
+    return (float(usable.min()), float(usable.max())) if usable.size else (np.inf, -np.inf)
 
 
 def pack_confidence(confidence: np.ndarray) -> PackedArray:

@@ -11,7 +11,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +26,8 @@ from posewright.viewer.report_data import report_data
 
 EMBED_LIMIT = 20_000_000
 """Bytes: exports that together are smaller travel inside the page; larger ones are linked beside it."""
+_PIECE = 3 << 18
+"""Bytes of a file encoded at a time; a multiple of 3, so that the pieces of base64 join."""
 
 SCRIPTS = (
     "elements.js",
@@ -62,7 +64,17 @@ class _Block:
     """Data written into the page as an element that browsers keep but never run."""
 
     name: str
-    text: str
+    text: str | Path
+    """The text itself, or a file to be written as base64."""
+
+    def pieces(self) -> Iterator[str]:
+        """The element, piece by piece, so that no clip is ever whole in memory."""
+        yield f'<script type="application/octet-stream" id="{self.name}">'
+        if isinstance(self.text, str):
+            yield self.text
+        else:
+            yield from _base64_pieces(self.text)
+        yield "</script>\n"
 
 
 def write_report(
@@ -100,9 +112,9 @@ def write_report(
     blocks = [_Block(f"array-{name}", packed.text) for name, packed in arrays.items()]
     data["media"] = _media(video, blocks)
     data["exports"] = _exports([Path(export) for export in exports], path, embed_limit, blocks)
-    page = _assemble(data, blocks)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(page.encode("utf-8", "replace"))
+    with atomic_path(path) as temporary, temporary.open("wb") as page:
+        for piece in _pieces(data, blocks):
+            page.write(piece.encode("utf-8", "replace"))
     return path
 
 
@@ -110,13 +122,13 @@ def _media(video: str | Path | None, blocks: list[_Block]) -> dict | None:
     """Embed the clip or photo; its kind is read from its first bytes, not from its name."""
     if video is None:
         return None
-    content = _read(Path(video), "clip or photo")
-    kinds = [kind for start, magic, kind in _MEDIA_TYPES if content[start : start + len(magic)] == magic]
+    first = _first_bytes(Path(video), "clip or photo")
+    kinds = [kind for start, magic, kind in _MEDIA_TYPES if first[start : start + len(magic)] == magic]
     if not kinds:
         raise InputError(
             f"{video} is not a clip or photo that browsers show: expected MP4 (H.264), WebM, JPEG, PNG, WebP or GIF"
         )
-    blocks.append(_Block("media", pack_bytes(content)))
+    blocks.append(_Block("media", Path(video)))
     return {"type": kinds[0], "kind": kinds[0].partition("/")[0]}
 
 
@@ -130,7 +142,8 @@ def _exports(exports: Sequence[Path], page: Path, limit: int, blocks: list[_Bloc
     entries = []
     for number, (export, size) in enumerate(zip(exports, sizes, strict=True)):
         if embed:
-            blocks.append(_Block(f"export-{number}", pack_bytes(_read(export, "export"))))
+            _first_bytes(export, "export")
+            blocks.append(_Block(f"export-{number}", export))
         entries.append({"name": export.name, "size": size, "href": _link(export, page), "embedded": embed})
     return entries
 
@@ -144,14 +157,22 @@ def _link(export: Path, page: Path) -> str:
     return "./" + quote(os.fsencode(Path(relative).as_posix()))
 
 
-def _read(path: Path, what: str) -> bytes:
+def _first_bytes(path: Path, what: str) -> bytes:
+    """Begin to read a file, so that one that cannot be read is found before anything is written."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(16)
     except OSError as error:
         raise InputError(f"{what} for the report cannot be read: {error}") from error
 
 
-def _assemble(data: Mapping, blocks: Sequence[_Block]) -> str:
+def _base64_pieces(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield pack_bytes(piece)
+
+
+def _pieces(data: Mapping, blocks: Sequence[_Block]) -> Iterator[str]:
     """Fill the page's template in one pass, so that no value is ever taken for a placeholder."""
     style = _part("report.css")
     script = _joined_script()
@@ -161,12 +182,15 @@ def _assemble(data: Mapping, blocks: Sequence[_Block]) -> str:
         "style": style,
         "script": script,
         "data": _json_in_html(data),
-        "blocks": "\n".join(
-            f'<script type="application/octet-stream" id="{block.name}">{block.text}</script>'
-            for block in blocks
-        ),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match.group(1)], _part("report.html"))
+    for number, part in enumerate(re.split(r"\{\{(\w+)\}\}", _part("report.html"))):
+        if number % 2 == 0:
+            yield part
+        elif part == "blocks":
+            for block in blocks:
+                yield from block.pieces()
+        else:
+            yield values[part]
 
 
 def _part(name: str) -> str:
