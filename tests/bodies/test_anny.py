@@ -218,7 +218,7 @@ def test_learns_a_shape_and_pose_from_joints(low):
     rotvec = torch.zeros(2, 104, 3, requires_grad=True)
     transl = torch.zeros(2, 3, requires_grad=True)
     parameters = [betas, rotvec, transl]
-    optimiser = torch.optim.LBFGS(parameters, max_iter=20, history_size=15, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(parameters, max_iter=60, history_size=20, line_search_fn="strong_wolfe")
 
     def distances():
         found = low.joints(low(low.params_from_rotvec(rotvec, betas, transl)), "body_24")
@@ -230,10 +230,9 @@ def test_learns_a_shape_and_pose_from_joints(low):
         loss.backward()
         return loss
 
-    start = distances().mean().item()
+    assert distances().mean() > 0.05
     optimiser.step(closure)
-    assert start > 0.05
-    assert distances().mean() < 0.4 * start
+    assert distances().mean() < 0.01
 
 
 def test_convention_anchor_weights_interpolate_and_never_lose_their_gradient():
