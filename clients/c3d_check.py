@@ -5,6 +5,7 @@ Run inside an interpreter that has both: `python clients/c3d_check.py SAMPLES [R
 
 import sys
 from importlib.metadata import version
+from itertools import zip_longest
 
 import c3d
 import ezc3d
@@ -49,7 +50,7 @@ def main() -> int:
             T, P, J, _ = sample["joints"].shape
             expected = sample["joints"].reshape(T, P * J, 3)
             names = [f"person{p + 1}:{n}" if P > 1 else n for p in range(P) for n in sample["names"]]
-            wrong = abs(len(labels) - len(names)) + sum(a != b for a, b in zip(labels, names, strict=False))
+            wrong = sum(a != b for a, b in zip_longest(labels, names))
             gaps = np.isfinite(points).all(-1) != np.isfinite(expected).all(-1)
             checks.check(name, ".c3d labels that differ", wrong, 0, "labels")
             checks.check(name, ".c3d marker positions", largest_mm(points / 1000, expected), 0.001, "mm")

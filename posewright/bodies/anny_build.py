@@ -11,6 +11,7 @@ the vertices that make up COCO's keypoints, and meshes of fewer vertices, which 
 import json
 import sys
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +213,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
             vertices.append((x, -z, y))
         elif kind == "f":
             corners = [int(word.split("/")[0]) - 1 for word in words]
-            faces += [(corners[0], b, c) for b, c in zip(corners[1:], corners[2:], strict=False)]
+            faces += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
     return np.array(vertices), np.array(faces)
 
 

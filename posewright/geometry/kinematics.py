@@ -8,6 +8,7 @@ order.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -61,7 +62,7 @@ def forward_kinematics(
         [local[..., levels[0], :, :]],
         [shift[..., levels[0], :] + root_position[..., None, :]],
     )
-    for above, level in zip(levels, levels[1:], strict=False):
+    for above, level in pairwise(levels):
         place = [above.index(int(parents[j])) for j in level]
         parent = rotations[-1][..., place, :, :]
         rotations.append(parent @ local[..., level, :, :])

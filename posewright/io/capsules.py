@@ -69,7 +69,9 @@ def capsule_skin(rest: np.ndarray, joint_names: tuple[str, ...], parents: tuple[
     return Skin(
         positions=np.concatenate([p[0] for p in parts]).astype(np.float32),
         normals=np.concatenate([p[1] for p in parts]).astype(np.float32),
-        triangles=np.concatenate([p[2] + o for p, o in zip(parts, offsets, strict=False)]).astype(np.uint32),
+        triangles=np.concatenate([p[2] + o for p, o in zip(parts, offsets[:-1], strict=True)]).astype(
+            np.uint32
+        ),
         joints=np.concatenate([np.full(len(p[0]), p[3]) for p in parts]),
     )
 

@@ -10,6 +10,7 @@ from posewright.io import (
     keypoints_npz,
     keypoints_openpose,
     keypoints_videopose3d,
+    npz,
 )
 from posewright.io.user_files import read_json, reading
 from posewright.structures.keypoints import Keypoints2D
@@ -51,6 +52,11 @@ def read_keypoints(
     with reading(path, "2D keypoints") as path:
         if keypoints_npz.is_keypoints_file(path):
             return keypoints_npz.read(path)[0]
+        if npz.is_motion_file(path):
+            raise InputError(
+                f"{path}: this is a finished motion, not 2D keypoints: see it with `posewright view`, write it in "
+                "other formats with `posewright convert`"
+            )
         if path.suffix.lower() == ".npz":
             return keypoints_videopose3d.read(path, image_size=image_size, fps=fps)
         document = read_json(path) if path.suffix.lower() == ".json" else None

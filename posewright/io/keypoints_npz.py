@@ -13,12 +13,11 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
-from posewright.io.user_files import BROKEN, reading
+from posewright.io.user_files import is_npz_of, reading
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.keypoints import Keypoints2D
 
 FORMAT = "posewright keypoints 1"
-BROKEN_OR_ABSENT = (*BROKEN, OSError)
 
 
 def write(keypoints: Keypoints2D, path: str | Path, extra: dict | None = None) -> None:
@@ -70,11 +69,4 @@ def read(path: str | Path) -> tuple[Keypoints2D, dict]:
 
 def is_keypoints_file(path: str | Path) -> bool:
     """True for a file that `read` can be expected to read."""
-    path = Path(path)
-    if path.suffix.lower() != ".npz" or not path.is_file():
-        return False
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return "format" in data and str(data["format"]) == FORMAT
-    except BROKEN_OR_ABSENT:
-        return False
+    return is_npz_of(path, FORMAT)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from posewright.core.errors import InputError
+from posewright.core.safe_pickle import read_object_npz
 from posewright.io.keypoint_people import Detection, assemble
-from posewright.io.safe_pickle import read_object_npz
 from posewright.io.user_files import expect, reading
 from posewright.skeletons import joint_sets
 from posewright.structures.keypoints import Keypoints2D

@@ -3,7 +3,7 @@
 Layout (version 1), described in docs/formats.md: a zip of `.npy` arrays without any pickled object. `format`
 and `version` say what it is; each array field of `Motion` is an array of the same name, absent where it is
 None; text lists are JSON strings; `skeleton_*` describe the joint set, `camera_*` the camera, `keypoints_*`
-the 2D evidence.
+the 2D evidence, `bodies_*` the fitted bodies.
 
 Convention: as `Motion`: metres, seconds, radians, Z up, quaternions wxyz, missing = NaN.
 """
@@ -16,8 +16,9 @@ import numpy as np
 
 from posewright.core.files import atomic_path
 from posewright.io.people import named_skeleton, select_person
-from posewright.io.user_files import expect, reading
+from posewright.io.user_files import expect, is_npz_of, reading
 from posewright.skeletons.skeleton import Skeleton
+from posewright.structures.bodies import MotionBodies
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
@@ -49,6 +50,7 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None) -> Non
         **{name: getattr(motion, name) for name in ARRAYS if getattr(motion, name) is not None},
         **(_camera_arrays(motion.camera) if motion.camera else {}),
         **(_keypoint_arrays(motion.keypoints) if motion.keypoints else {}),
+        **(_body_arrays(motion.bodies) if motion.bodies else {}),
     }
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
@@ -73,6 +75,11 @@ def read(path: str | Path) -> Motion:
         return _motion(a)
 
 
+def is_motion_file(path: str | Path) -> bool:
+    """True for a file that `read` can be expected to read."""
+    return is_npz_of(path, FORMAT)
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file, without unpickling anything."""
     with zipfile.ZipFile(path) as archive:
@@ -91,6 +98,7 @@ def _motion(a: dict[str, np.ndarray]) -> Motion:
         contacts=a["contacts"].astype(bool) if "contacts" in a else None,
         keypoints=_read_keypoints(a) if "keypoints_positions" in a else None,
         camera=_read_camera(a) if "camera_K" in a else None,
+        bodies=_read_bodies(a) if "bodies_model" in a else None,
         person_ids=tuple(int(i) for i in a["person_ids"]),
         start_time=float(a["start_time"]),
         source=str(a["source"]),
@@ -179,4 +187,26 @@ def _read_keypoints(a: dict[str, np.ndarray]) -> Keypoints2D:
         times=a.get("keypoints_times"),
         person_ids=tuple(int(i) for i in a["keypoints_person_ids"]),
         history=_texts(a["keypoints_history"]),
+    )
+
+
+def _body_arrays(bodies: MotionBodies) -> dict[str, np.ndarray]:
+    return {
+        "bodies_model": np.array(bodies.model),
+        "bodies_shape_names": np.array(json.dumps(bodies.shape_names)),
+        "bodies_joint_names": np.array(json.dumps(bodies.joint_names)),
+        "bodies_betas": bodies.betas,
+        "bodies_rotations_wxyz": bodies.rotations_wxyz,
+        "bodies_transl": bodies.transl,
+    }
+
+
+def _read_bodies(a: dict[str, np.ndarray]) -> MotionBodies:
+    return MotionBodies(
+        model=str(a["bodies_model"]),
+        shape_names=_texts(a["bodies_shape_names"]),
+        joint_names=_texts(a["bodies_joint_names"]),
+        betas=_float32(a["bodies_betas"]),
+        rotations_wxyz=_float32(a["bodies_rotations_wxyz"]),
+        transl=_float32(a["bodies_transl"]),
     )

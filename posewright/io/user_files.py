@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from posewright.core.errors import InputError
 
 BROKEN = (
@@ -54,6 +56,8 @@ def reading(path: str | Path, kind: str) -> Iterator[Path]:
             raise
         raise InputError(f"{path}: cannot be read as {kind}: {error}") from error
     except BROKEN as error:
+        if isinstance(error, InputError) and str(error).startswith(f"{path}:"):
+            raise  # a reader within this one has said it all
         raise InputError(f"{path}: cannot be read as {kind}: {_reason(error)}") from error
 
 
@@ -70,6 +74,18 @@ def _reason(error: BaseException) -> str:
 def read_json(path: Path) -> object:
     """Parse a JSON file, UTF-8 with or without a byte-order mark."""
     return json.loads(path.read_text(encoding="utf-8-sig"))
+
+
+def is_npz_of(path: str | Path, kind: str) -> bool:
+    """True for an `.npz` file of ours whose `format` says `kind`; no pickle is read."""
+    path = Path(path)
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return "format" in data and str(data["format"]) == kind
+    except (*BROKEN, OSError):
+        return False
 
 
 def expect(condition: bool, message: str) -> None:

@@ -63,7 +63,7 @@ def gather(meshes: Sequence[Mesh]) -> Geometry:
     first_face = np.cumsum([0, *(len(m.faces) for m in meshes)])
     vertices = np.concatenate([np.zeros((0, 3)), *(m.vertices for m in meshes)])
     faces = np.concatenate(
-        [np.zeros((0, 3), np.int64), *(m.faces + s for m, s in zip(meshes, shift, strict=False))]
+        [np.zeros((0, 3), np.int64), *(m.faces + s for m, s in zip(meshes, shift[:-1], strict=True))]
     )
     owner = np.repeat(np.arange(len(meshes)), np.diff(first_face))
     return Geometry(tuple(meshes), vertices, faces, owner, first_face)

@@ -5,6 +5,8 @@ the neck, `neck` the base of the head, `head` its top, `toe` the tip of the big 
 foot. Where a source calls it otherwise, its docstring says so. Animals have words of their own.
 """
 
+from itertools import pairwise
+
 from posewright.skeletons.skeleton import Skeleton
 
 
@@ -27,7 +29,7 @@ def _chains(name: str, order: str, *chains: str) -> Skeleton:
     for chain in chains:
         for side in ("left_", "right_") if "*" in chain else ("",):
             links = [side + n[1:] if n.startswith("*") else n for n in chain.split()]
-            parent |= dict(zip(links[1:], links, strict=False))
+            parent |= {child: above for above, child in pairwise(links)}
     unknown = {*parent, *parent.values()} - set(names)
     assert not unknown, f"{name}: chains name unknown joints {unknown}"
     return _skeleton(name, [(n, parent.get(n)) for n in names])

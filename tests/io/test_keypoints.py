@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from posewright.core.errors import InputError
-from posewright.io import keypoints_npz, keypoints_videopose3d
+from posewright.io import keypoints_npz, keypoints_videopose3d, npz
 from posewright.io.keypoints import read_keypoints
 from posewright.structures.keypoints import Keypoints2D
+from tests.io.sample_motion import sample_motion
 
 FRAMES, K = 12, 17
 
@@ -198,6 +199,13 @@ def test_our_own_file_is_recognised(tmp_path):
     keypoints_npz.write(read, tmp_path / "keypoints.npz")
     again = read_keypoints(tmp_path / "keypoints.npz")
     np.testing.assert_array_equal(again.positions, read.positions)
+
+
+def test_a_finished_motion_is_pointed_to_where_it_belongs(tmp_path):
+    npz.write(sample_motion(), tmp_path / "motion.npz")
+    with pytest.raises(InputError, match="posewright view") as error:
+        read_keypoints(tmp_path / "motion.npz")
+    assert str(error.value).count("motion.npz") == 1
 
 
 @pytest.mark.parametrize(
