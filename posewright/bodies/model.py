@@ -237,6 +237,11 @@ class BodyModel(nn.Module):
         landmarks = (self.template[marks] + coefficients @ dirs).reshape(len(rest), -1, 3)
         return ZeroPose(joints, rest, eye if turn is None else turn, landmarks)
 
+    def rest_vertices(self, betas: Float[Tensor, " S"]) -> Float[Tensor, "V 3"]:
+        """Vertices of one shape before posing: at the joints of `ZeroPose.rest_joints`, metres."""
+        points = self._rest_vertices(self._blend_coefficients(betas[None]), None)
+        return points[: self.vertex_count, :, 0]
+
     def joints(self, mesh: BodyMesh, joint_set: str, side: str | None = None) -> Float[Tensor, "*B P 3"]:
         """Read the joints of a set of `skeletons.joint_sets` off a mesh: `coco_17`, `h36m_17`, `body_24`...
 

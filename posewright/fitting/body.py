@@ -232,11 +232,11 @@ def _result(
     gap = np.linalg.norm(points(local, transl).numpy() - joints[frames], axis=-1)
     distance[frames] = np.where((confidence[frames] > 0) & points.defined.numpy(), gap, np.nan)
     params = BodyParams(betas.to(dtype), pose[:, 0], pose[:, 1:], place)
-    return BodyFit(params, distance, _remarks(distance, skeleton, options))
+    return BodyFit(params, distance, unreached(distance, skeleton, options))
 
 
-def _remarks(distance: np.ndarray, skeleton: Skeleton, options: FitOptions) -> tuple[str, ...]:
-    """Which joints the body could not reach."""
+def unreached(distance: np.ndarray, skeleton: Skeleton, options: FitOptions) -> tuple[str, ...]:
+    """Say which joints the body could not reach, from distances (T, J) in metres; NaN is missing."""
     known: np.ndarray = np.isfinite(distance).any(axis=0)  # pyright: ignore[reportAssignmentType]
     far = [
         f"{name.replace('_', ' ')} ({100 * np.nanmedian(distance[:, j]):.0f} cm)"

@@ -18,10 +18,10 @@ from posewright.core.files import atomic_path
 from posewright.io.people import named_skeleton, select_person
 from posewright.io.user_files import expect, is_npz_of, reading
 from posewright.skeletons.skeleton import Skeleton
-from posewright.structures.bodies import MotionBodies
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
+from posewright.structures.motion_bodies import MotionBodies
 
 SUFFIXES = (".npz",)
 FORMAT = "posewright-motion"

@@ -30,6 +30,8 @@ def select_person(motion: Motion, person: int | None) -> Motion:
         changes["keypoints"] = replace(
             k, positions=k.positions[:, one], confidence=k.confidence[:, one], person_ids=k.person_ids[one]
         )
+    if motion.bodies is not None:
+        changes["bodies"] = motion.bodies.person(p)
     return replace(motion, rest_offsets=_cut(motion.rest_offsets, (one,)), person_ids=(person,), **changes)  # pyright: ignore[reportArgumentType]
 
 

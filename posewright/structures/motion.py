@@ -7,6 +7,7 @@ import numpy as np
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
+from posewright.structures.motion_bodies import MotionBodies
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Motion:
     """One number per person."""
     joint_covariance: np.ndarray | None = None
     """(T, P, J, 3, 3) float32, square metres, world, or None."""
+    bodies: MotionBodies | None = None
+    """Parametric bodies fitted to the same frames and people, or None. A second description beside the rig: bodies have
+    joints of their own, some centimetres from `joints`."""
     start_time: float = 0.0
     """Seconds of the first frame in the source clip."""
     source: str = ""
@@ -70,6 +74,10 @@ class Motion:
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise ValueError(f"Motion: {name} has shape {value.shape}, expected {shape}")
+        if self.bodies is not None and self.bodies.transl.shape[:2] != (T, P):
+            raise ValueError(
+                f"Motion: bodies are of {self.bodies.transl.shape[:2]} frames and people, expected {(T, P)}"
+            )
         if not self.person_ids:
             object.__setattr__(self, "person_ids", tuple(range(1, P + 1)))
         if len(self.person_ids) != P:
