@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from row import write_rows
 from posewright.core.errors import MissingAssetError, MissingExtraError
 from posewright.render.buffers import trace
 from posewright.render.gl import GlRenderer
+from posewright.render.gl_picture import GlPainter
 from posewright.render.mesh import Mesh
 from posewright.render.primitives import sphere
 from posewright.render.rooms import room, with_meshes
@@ -112,6 +114,22 @@ def opengl(scene: Scene, frames: int) -> list[dict]:
                 frames,
                 lambda: gl.render(scene, small),
             ),
+            *painted(scene, frames),
+        ]
+
+
+def painted(scene: Scene, frames: int) -> list[dict]:
+    """Time pictures shaded by OpenGL, the person uploaded anew for each."""
+    *place, body = scene.meshes
+    with GlPainter() as gl:
+        return [
+            measure(
+                f"OpenGL ({gl.device}), picture with shadows and smooth edges",
+                size,
+                frames,
+                lambda size=size: gl.picture(replace(scene, meshes=(*place, replace(body))), camera(size)),
+            )
+            for size in ((512, 512), (1280, 720))
         ]
 
 

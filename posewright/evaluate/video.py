@@ -80,7 +80,7 @@ def score_keypoints(truth: ViewTruth, keypoints: Keypoints2D) -> tuple[PeopleMat
     error = np.linalg.norm(target[:, :, None] - found[:, None], axis=-1)
     distances = _mean(error, -1) / size[..., None]
     required = (truth.visible_share >= SEEN) & np.isfinite(target).all(-1).any(-1)
-    match = match_people(distances, NEAR, required, np.isfinite(found).all(-1).any(-1))
+    match = match_people(distances, NEAR, required, np.asarray(np.isfinite(found).all(-1).any(-1)))
     own = np.linalg.norm(target - _of_match(found, match), axis=-1)
     hits = required & match.found()
     return match, {

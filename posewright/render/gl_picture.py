@@ -1,0 +1,477 @@
+"""Pictures shaded by OpenGL, for video: the reference's light, textures and shadows, several times as fast.
+
+    with GlPainter() as gl:
+        picture = gl.picture(scene, camera)          # (H, W, 3) uint8
+
+The formulas are those of `shading` and `lights` (levels of textures, soft shadows, linear light), in float32 and with
+edges smoothed by multisampling, so pictures differ from the reference's by rounding and at edges. There is no ground
+truth here: that comes from `gl.GlRenderer` or the reference. Meshes that do not change from frame to frame (the same
+`Mesh` object) stay on the graphics card.
+
+A distorted picture is taken from the ideal views of `lens`, bilinearly.
+"""
+
+import weakref
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from posewright.core.errors import InputError
+from posewright.render.gl import context
+from posewright.render.lens import Lens, View, lens_of, pose
+from posewright.render.lights import Light, shadow_view
+from posewright.render.mesh import Mesh, face_normals, srgb_to_linear, vertex_normals
+from posewright.render.raster import NEAR
+from posewright.render.scene import Scene
+from posewright.render.shading import encode, pyramid, texel_density
+from posewright.structures.cameras import Camera
+
+SAMPLES = 4
+"""Edge samples per pixel."""
+FAR_AWAY = 1e30
+"""Depth of a shadow map where the light meets nothing."""
+_KEPT_MESHES = 64
+
+_PROJECT = """
+vec4 project(vec3 p, float z, mat3 K, vec2 size, float near) {
+    // our pixel centres are whole numbers, OpenGL's lie at a half; row 0 is our top and OpenGL's bottom
+    vec3 q = K * vec3(p.xy, z);
+    return vec4((2.0 * q.xy + z) / size - z, z - 2.0 * near, z);
+}
+"""
+_SHADOW_VERTEX = f"""
+#version 330
+in vec3 world;
+uniform mat3 R, K;
+uniform vec3 t;
+uniform vec2 size;
+uniform float away, near;
+out float depth;
+{_PROJECT}
+void main() {{
+    vec3 p = R * world + t;
+    depth = p.z + away;
+    gl_Position = project(p, p.z + away, K, size, near);
+}}
+"""
+_SHADOW_FRAGMENT = """
+#version 330
+in float depth;
+uniform float away;
+out float kept;
+void main() { kept = depth - away; }
+"""
+_VERTEX = f"""
+#version 330
+in vec3 world, normal, color;
+in vec2 uv;
+in float density;
+uniform mat3 R, K;
+uniform vec3 t;
+uniform vec2 size;
+uniform float near;
+out vec3 at, up, paint, seen;
+out vec2 place;
+flat out float texels;
+{_PROJECT}
+void main() {{
+    at = world; up = normal; paint = color; place = uv; texels = density;
+    seen = R * world + t;
+    gl_Position = project(seen, seen.z, K, size, near);
+}}
+"""
+_SKY_VERTEX = """
+#version 330
+in vec2 corner;
+out vec2 pixel;
+uniform vec2 size;
+void main() { pixel = (corner * 0.5 + 0.5) * size - 0.5; gl_Position = vec4(corner, 0.0, 1.0); }
+"""
+_SKY_FRAGMENT = """
+#version 330
+in vec2 pixel;
+uniform mat3 upright;
+uniform vec3 zenith, horizon;
+out vec3 light;
+void main() {
+    vec3 ray = upright * vec3(pixel, 1.0);
+    light = mix(horizon, zenith, sqrt(clamp(ray.z / length(ray), 0.0, 1.0)));
+}
+"""
+
+
+def _fragment(lights: int) -> str:
+    """Shader source for so many lights: the samplers of shadow maps cannot be chosen by a variable."""
+    uniforms = "".join(
+        f"uniform vec3 source{i}, glow{i}, shadow_t{i}; uniform float lamp{i}, reach{i}, texel{i}, away{i};"
+        f"uniform float shadowed{i}; uniform mat3 shadow_R{i}, shadow_K{i}; uniform sampler2D shadow{i};\n"
+        for i in range(lights)
+    )
+    sums = "".join(
+        f"""
+    {{
+        vec3 way = lamp{i} > 0.5 ? source{i} - at : source{i};
+        float far = length(way);
+        float fall = lamp{i} > 0.5 ? reach{i} / max(far, 0.05) : 1.0;
+        float strength = max(dot(n, way / max(far, 1e-6)), 0.0) * fall * fall;
+        if (shadowed{i} > 0.5 && strength > 1e-4)
+            strength *= lit(shadow{i}, shadow_R{i} * (at + n * (1.5 * texel{i})) + shadow_t{i},
+                            shadow_K{i}, away{i}, texel{i});
+        light += strength * glow{i};
+    }}"""
+        for i in range(lights)
+    )
+    return f"""
+#version 330
+in vec3 at, up, paint, seen;
+in vec2 place;
+flat in float texels;
+uniform mat3 R;
+uniform vec3 sky, ground;
+uniform float focal, textured, levels;
+uniform sampler2D picture;
+{uniforms}
+out vec3 color;
+
+float lit(sampler2D depths, vec3 p, mat3 K, float away, float texel) {{
+    float z = p.z + away;
+    vec2 q = vec2(K[0][0] * p.x / z + K[2][0], K[1][1] * p.y / z + K[2][1]);
+    float side = float(textureSize(depths, 0).x);
+    if (z <= 0.0 || q.x <= 1.0 || q.y <= 1.0 || q.x >= side - 3.0 || q.y >= side - 3.0) return 1.0;
+    vec2 f = fract(q);
+    ivec2 first = ivec2(floor(q)) - 1;
+    float wx[4] = float[](1.0 - f.x, 1.0, 1.0, f.x), wy[4] = float[](1.0 - f.y, 1.0, 1.0, f.y);
+    float total = 0.0, own = p.z - 0.5 * texel;
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j)
+            total += wy[i] * wx[j] * step(own, texelFetch(depths, first + ivec2(j, i), 0).r);
+    return total / 9.0;
+}}
+
+vec3 decoded(vec3 c) {{
+    return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(0.04045, c));
+}}
+
+void main() {{
+    vec3 towards = transpose(R) * seen;
+    vec3 n = dot(up, towards) > 0.0 ? -up : up;
+    n /= max(length(n), 1e-12);
+    vec3 light = mix(ground, sky, 0.5 + 0.5 * n.z);
+    {sums}
+    vec3 albedo = paint;
+    if (textured > 0.5) {{
+        vec3 across = cross(dFdx(seen), dFdy(seen));
+        float slant = abs(dot(across, seen)) / max(length(across) * length(seen), 1e-30);
+        float level = max(0.5 * log2(max(texels * dot(seen, seen) / (focal * focal) / max(slant, 0.1), 1e-12)), 0.0);
+        albedo *= decoded(textureLod(picture, place, min(floor(level + 0.5), levels - 1.0)).rgb);
+    }}
+    color = min(light * albedo, vec3(1.0));
+}}
+"""
+
+
+@dataclass(frozen=True)
+class _Uploaded:
+    """A mesh on the graphics card."""
+
+    owner: "weakref.ref[Mesh]"
+    buffer: Any
+    texture: Any | None
+    levels: int
+
+    def release(self) -> None:
+        self.buffer.release()
+        if self.texture is not None:
+            self.texture.release()
+
+
+class GlPainter:
+    """Holds the OpenGL context, programs and uploaded meshes; close it, or use it in a `with`.
+
+    Raises:
+        MissingExtraError: moderngl is not installed.
+        MissingAssetError: the system has no EGL, or no driver for it.
+    """
+
+    def __init__(self):
+        self._context = context()
+        self._shadow = self._context.program(vertex_shader=_SHADOW_VERTEX, fragment_shader=_SHADOW_FRAGMENT)
+        self._sky = self._context.program(vertex_shader=_SKY_VERTEX, fragment_shader=_SKY_FRAGMENT)
+        self._programs: dict[int, Any] = {}
+        self._meshes: dict[int, _Uploaded] = {}
+        self._targets: dict[tuple, tuple] = {}
+
+    @property
+    def device(self) -> str:
+        """Name of the driver: `llvmpipe` is Mesa on the processor."""
+        return str(self._context.info["GL_RENDERER"])
+
+    def __enter__(self) -> "GlPainter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release what the context holds."""
+        for mesh in self._meshes.values():
+            mesh.release()
+        for parts in self._targets.values():
+            for part in parts:
+                part.release()
+        self._meshes.clear()
+        self._targets.clear()
+        self._context.release()
+
+    def picture(
+        self, scene: Scene, camera: Camera, frame: int | None = None, near: float = NEAR
+    ) -> np.ndarray:
+        """Take a picture (H, W, 3), uint8 sRGB.
+
+        Args:
+            scene: meshes, lights, backdrop.
+            camera: any model of `structures.cameras`.
+            frame: which pose of a moving camera.
+            near: metres; nearer surfaces are cut away.
+        """
+        lens = lens_of(camera)
+        R, t = pose(camera, frame)
+        shadows = self._shadow_maps(scene)
+        self._forget_meshes(scene.meshes)
+        if lens.lookup is None:
+            return encode(self._view(scene, R, t, lens.views[0], shadows, near))
+        width, height = camera.image_size
+        out = np.zeros((height, width, 3), np.float32)
+        for view, table in zip(lens.views, lens.lookup, strict=True):
+            turned = view.R_view_camera
+            light = self._view(scene, turned @ R, turned @ t, view, shadows, near)
+            mine = (table >= 0).reshape(height, width)
+            x, y = _places(lens, view)
+            seen = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            np.copyto(out, seen, where=mine[..., None])
+        return encode(out)
+
+    # ---------------------------------------------------------------------------------------- passes
+
+    def _view(
+        self, scene: Scene, R: np.ndarray, t: np.ndarray, view: View, shadows: list, near: float
+    ) -> np.ndarray:
+        """Linear light (H, W, 3), float32, at most 1, of an ideal view."""
+        import moderngl
+
+        size = view.image_size
+        target, resolved, colors = self._target(size)
+        target.use()
+        target.clear(0.0, 0.0, 0.0, 1.0, depth=1.0)
+        self._draw_sky(scene, R, view)
+        program = self._program(len(scene.lights))
+        self._set_lights(program, scene, shadows)
+        _set(program, R=R, K=view.K, t=t, size=size, near=near)
+        _set(program, focal=float(np.sqrt(abs(view.K[0, 0] * view.K[1, 1]))))
+        self._context.enable(moderngl.DEPTH_TEST)
+        for mesh in scene.meshes:
+            self._draw(program, mesh)
+        self._context.copy_framebuffer(resolved, target)
+        return np.frombuffer(colors.read(), np.float16).reshape(size[1], size[0], 3).astype(np.float32)
+
+    def _draw_sky(self, scene: Scene, R: np.ndarray, view: View) -> None:
+        """Fill the view with the backdrop's colour or sky."""
+        import moderngl
+
+        backdrop = np.asarray(scene.backdrop)
+        if backdrop.shape not in ((3,), (2, 3)):
+            raise InputError(
+                f"the backdrop has shape {backdrop.shape}; OpenGL draws a colour (3,) or zenith and horizon (2, 3); "
+                "render.scene.render also takes a picture"
+            )
+        zenith, horizon = srgb_to_linear(np.broadcast_to(backdrop, (2, 3)))
+        _set(
+            self._sky,
+            upright=R.T @ np.linalg.inv(view.K),
+            zenith=zenith,
+            horizon=horizon,
+            size=view.image_size,
+        )
+        corners = self._context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
+        array = self._context.vertex_array(self._sky, [(corners, "2f", "corner")])
+        self._context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        array.render(moderngl.TRIANGLES)
+        array.release()
+        corners.release()
+
+    def _draw(self, program, mesh: Mesh) -> None:
+        """Draw one mesh with the program's lights."""
+        import moderngl
+
+        uploaded = self._upload(mesh)
+        if uploaded.texture is not None:
+            uploaded.texture.use(0)
+        _set(program, picture=0, textured=float(uploaded.texture is not None), levels=float(uploaded.levels))
+        array = self._context.vertex_array(
+            program, [(uploaded.buffer, "3f 3f 3f 2f 1f", "world", "normal", "color", "uv", "density")]
+        )
+        if mesh.closed:  # anticlockwise seen from outside is clockwise in a picture whose rows run downwards
+            self._context.enable(moderngl.CULL_FACE)
+            self._context.front_face = "cw"
+        else:
+            self._context.disable(moderngl.CULL_FACE)
+        array.render(moderngl.TRIANGLES)
+        array.release()
+
+    def _shadow_maps(self, scene: Scene) -> list:
+        """Depth textures of the lights with what `lit` needs to know, or None where a light casts no shadow."""
+        casters = [mesh for mesh in scene.meshes if mesh.casts_shadow and len(mesh.faces)]
+        return [self._shadow_map(i, light, casters) for i, light in enumerate(scene.lights)]
+
+    def _shadow_map(self, slot: int, light: Light, casters: list[Mesh]) -> tuple | None:
+        import moderngl
+
+        if not light.shadows or not casters:
+            return None
+        points = np.concatenate([mesh.vertices[np.unique(mesh.faces)] for mesh in casters])
+        if not np.isfinite(points).all(-1).any():
+            return None
+        R, t, K, size, texel = shadow_view(light, points)
+        away = float(t[2])
+        near_origin = t - [0, 0, away]
+        key = ("shadow", slot, size)
+        if key not in self._targets:
+            for old in [k for k in self._targets if k[:2] == key[:2]]:
+                for part in self._targets.pop(old):
+                    part.release()
+            depths = self._context.texture((size, size), 1, dtype="f4")
+            depths.filter = (moderngl.NEAREST, moderngl.NEAREST)
+            buffer = self._context.depth_renderbuffer((size, size))
+            self._targets[key] = self._context.framebuffer([depths], buffer), depths, buffer
+        target, depths, _ = self._targets[key]
+        target.use()
+        target.clear(FAR_AWAY, depth=1.0)
+        self._context.enable(moderngl.DEPTH_TEST)
+        self._context.disable(moderngl.CULL_FACE)
+        _set(self._shadow, R=R, K=K, t=near_origin, size=(size, size), away=away, near=0.02)
+        for mesh in casters:
+            array = self._context.vertex_array(self._shadow, [(self._upload(mesh).buffer, "3f 36x", "world")])
+            array.render(moderngl.TRIANGLES)
+            array.release()
+        return depths, R, near_origin, K, away, texel
+
+    def _set_lights(self, program, scene: Scene, shadows: list) -> None:
+        """Tell the program where light comes from."""
+        _set(program, sky=scene.ambient.sky, ground=scene.ambient.ground)
+        for i, (light, shadow) in enumerate(zip(scene.lights, shadows, strict=True)):
+            lamp = light.position is not None
+            source = np.asarray(light.position if lamp else light.direction, float)
+            source = source if lamp else -source / np.linalg.norm(source)
+            values = {"source": source, "glow": np.asarray(light.color) * light.strength, "lamp": float(lamp)}
+            values |= {"reach": light.reach, "shadowed": float(shadow is not None)}
+            if shadow is not None:
+                depths, R, t, K, away, texel = shadow
+                depths.use(i + 1)
+                values |= {"shadow": i + 1, "shadow_R": R, "shadow_t": t, "shadow_K": K}
+                values |= {"away": away, "texel": texel}
+            _set(program, **{f"{name}{i}": value for name, value in values.items()})
+
+    # ------------------------------------------------------------------------------------- resources
+
+    def _program(self, lights: int):
+        if lights not in self._programs:
+            self._programs[lights] = self._context.program(
+                vertex_shader=_VERTEX, fragment_shader=_fragment(lights)
+            )
+        return self._programs[lights]
+
+    def _target(self, size: tuple[int, int]) -> tuple:
+        """Multisampled target, plain target, and the plain target's texture, of a size; kept."""
+        if size not in self._targets:
+            samples = min(SAMPLES, int(self._context.max_samples))
+            several = self._context.renderbuffer(size, 3, samples=samples, dtype="f2")
+            depth = self._context.depth_renderbuffer(size, samples=samples)
+            colors = self._context.texture(size, 3, dtype="f2")
+            self._targets[size] = (
+                self._context.framebuffer([several], depth), self._context.framebuffer([colors]), colors
+            )  # fmt: skip
+        return self._targets[size]
+
+    def _upload(self, mesh: Mesh) -> _Uploaded:
+        """The mesh on the card, put there if it is not."""
+        known = self._meshes.get(id(mesh))
+        if known is not None and known.owner() is mesh:
+            return known
+        if known is not None:
+            known.release()
+        texture, levels = self._texture(mesh)
+        buffer = self._context.buffer(_corners(mesh).tobytes())
+        self._meshes[id(mesh)] = _Uploaded(weakref.ref(mesh), buffer, texture, levels)
+        return self._meshes[id(mesh)]
+
+    def _texture(self, mesh: Mesh) -> tuple[Any | None, int]:
+        """The texture with the reference's levels, and how many."""
+        import moderngl
+
+        if mesh.texture is None:
+            return None, 1
+        levels = pyramid(mesh.texture)
+        height, width = mesh.texture.shape[:2]
+        texture = self._context.texture((width, height), 3, alignment=1)
+        texture.build_mipmaps(0, len(levels) - 1)
+        for level, texels in enumerate(levels):
+            texture.write(np.ascontiguousarray(texels).tobytes(), level=level, alignment=1)
+        texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
+        return texture, len(levels)
+
+    def _forget_meshes(self, used: tuple[Mesh, ...]) -> None:
+        """Release meshes that are gone, and the oldest beyond the number kept."""
+        wanted = {id(mesh) for mesh in used}
+        spare = [key for key, mesh in self._meshes.items() if key not in wanted]
+        gone = [key for key in spare if self._meshes[key].owner() is None]
+        for key in {*gone, *spare[: max(0, len(spare) - _KEPT_MESHES)]}:
+            self._meshes.pop(key).release()
+
+
+def _corners(mesh: Mesh) -> np.ndarray:
+    """(3 F, 12) float32: world place, unit normal, linear colour, texture coordinates, texels per square metre."""
+    count = len(mesh.faces)
+    out = np.zeros((count, 3, 12), np.float32)
+    out[..., :3] = mesh.vertices[mesh.faces]
+    if mesh.flat:
+        across = face_normals(mesh.vertices, mesh.faces)
+        out[..., 3:6] = (across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-30))[:, None]
+    else:
+        normals = vertex_normals(mesh.vertices, mesh.faces) if mesh.normals is None else mesh.normals
+        out[..., 3:6] = normals[mesh.faces]
+    colors = srgb_to_linear(mesh.colors)
+    out[..., 6:9] = colors if colors.ndim == 1 else colors[mesh.faces]
+    if mesh.uv is not None and mesh.texture is not None:
+        out[..., 9:11] = mesh.uv[mesh.faces]
+        out[..., 11] = texel_density(mesh)[:, None]
+    whole = np.isfinite(out[..., :3]).all((1, 2))
+    return out[whole].reshape(-1, 12)
+
+
+def _places(lens: Lens, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Where in an ideal view each pixel of the picture looks: x and y (H, W), float32."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        there = lens.rays @ (view.K @ view.R_view_camera).T
+        flat = (there[..., :2] / there[..., 2:]).astype(np.float32)
+    flat = np.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0)
+    return flat[..., 0], flat[..., 1]
+
+
+def _set(program, **uniforms) -> None:
+    """Set uniforms; one that the compiler has left out as unused is passed over."""
+    for name, value in uniforms.items():
+        if name not in program:
+            continue
+        uniform: Any = program[name]
+        array = np.asarray(value, np.float32)
+        if array.ndim == 2:
+            uniform.value = tuple(array.T.ravel().tolist())
+        elif array.ndim == 1:
+            uniform.value = tuple(array.tolist())
+        else:
+            uniform.value = value
