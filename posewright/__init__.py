@@ -16,6 +16,8 @@ _HOMES = {
     "save": "posewright.io.formats",
     "load": "posewright.io.formats",
     "retarget": "posewright.motion.retarget",
+    "with_bodies": "posewright.pipelines.body",
+    "save_body": "posewright.pipelines.body_files",
     "load_rig": "posewright.io.calibration",
     "read_keypoints": "posewright.io.keypoints",
     "load_body": "posewright.bodies.load",
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from posewright.io.keypoints import read_keypoints
     from posewright.models import create, list_models, load_official
     from posewright.motion.retarget import retarget
+    from posewright.pipelines.body import with_bodies
+    from posewright.pipelines.body_files import save_body
     from posewright.pipelines.lift import lift
     from posewright.pipelines.multiview_to_motion import estimate_multiview
     from posewright.pipelines.video_to_motion import RunOptions, estimate

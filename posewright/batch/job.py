@@ -24,6 +24,9 @@ from posewright.io import keypoints_npz
 from posewright.io.calibration import load_rig
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
+from posewright.pipelines.body import load_named_body
+from posewright.pipelines.body_files import DETAILS, save_body
+from posewright.pipelines.body_files import NAMES as BODY_FILES
 from posewright.pipelines.journal import Journal
 from posewright.pipelines.multiview_to_motion import estimate_multiview
 from posewright.pipelines.video_to_motion import (
@@ -108,6 +111,7 @@ def run_clip(
     formats: tuple[str, ...] = DEFAULT_FORMATS,
     overlay: bool = True,
     report_page: bool = True,
+    body_detail: str = "full",
     fresh: bool = False,
     on_progress: Report | None = None,
 ) -> RunResult:
@@ -120,6 +124,7 @@ def run_clip(
         formats: suffixes to write beside `motion.npz`.
         overlay: write `overlay.mp4` (a photo: `overlay.jpg`).
         report_page: write `report.html`.
+        body_detail: `full` or `low`: how fine the mesh of `body.glb` is, where `options.body` asks for one.
         fresh: look at the pictures again even if `keypoints.npz` fits.
         on_progress: called with (stage, done, total).
 
@@ -131,6 +136,7 @@ def run_clip(
     options = options or RunOptions()
     report = _Stopwatch(on_progress)
     _check_formats(formats)
+    _ready_body(options, body_detail, report)
     folder = Path(out) if out is not None else Path(f"{_stem(source)}_motion")
     is_keypoints = is_keypoints_source(source)
     clip = None if is_keypoints else open_clip(source, options.start, options.end, options.fps)
@@ -139,7 +145,7 @@ def run_clip(
         keypoints, notes = _keypoints(source, clip, folder, options, fresh, report)
         motion = keypoints_to_motion(keypoints, options, source=_name(source), on_progress=report)
         motion = replace(motion, warnings=(*notes, *motion.warnings))
-        motion, files = _write_motion(motion, folder, _stem(source), formats, report)
+        motion, files = _write_motion(motion, folder, _stem(source), formats, body_detail, report)
         page, pictures = _write_pages(motion, clip, folder, files, overlay, report_page, report)
         result = RunResult(
             _name(source),
@@ -165,6 +171,7 @@ def run_multiview(
     options: RunOptions | None = None,
     *,
     formats: tuple[str, ...] = DEFAULT_FORMATS,
+    body_detail: str = "full",
     on_progress: Report | None = None,
 ) -> RunResult:
     """Turn the clips of several calibrated cameras into a folder of motion files and a report page.
@@ -175,6 +182,7 @@ def run_multiview(
         out: folder to write.
         options: see `RunOptions` and `pipelines.multiview_to_motion`.
         formats: suffixes to write beside `motion.npz`.
+        body_detail: see `run_clip`.
         on_progress: called with (stage, done, total).
 
     Raises:
@@ -183,13 +191,14 @@ def run_multiview(
     began = time.perf_counter()
     report = _Stopwatch(on_progress)
     _check_formats(formats)
+    _ready_body(options or RunOptions(), body_detail, report)
     rig = load_rig(calibration)
     folder = Path(out)
     with _locked(folder):
         (folder / SUMMARY).unlink(missing_ok=True)
         motion = estimate_multiview(sources, rig, options, report)
         motion = replace(motion, source=", ".join(_name(s) for s in sources))
-        motion, files = _write_motion(motion, folder, "motion", formats, report)
+        motion, files = _write_motion(motion, folder, "motion", formats, body_detail, report)
         page, _ = _write_pages(motion, None, folder, files, overlay=False, report_page=True, report=report)
         seconds = time.perf_counter() - began
         made = (*files, page) if page else files
@@ -204,6 +213,14 @@ def _check_formats(formats: tuple[str, ...]) -> None:
     """Refuse an unknown format before any work is done."""
     for suffix in formats:
         motion_files.format_of(f"clip.{suffix}")
+
+
+def _ready_body(options: RunOptions, detail: str, report: Report) -> None:
+    """Have the body's file at hand before any picture is looked at: making it may fail."""
+    if detail not in DETAILS:
+        raise InputError(f"--body-detail is {detail!r}, expected one of {', '.join(DETAILS)}")
+    if options.body != "none":
+        load_named_body(options.body, on_progress=report)
 
 
 class _Stopwatch:
@@ -274,7 +291,7 @@ def fingerprint(source: str | Path, options: RunOptions, everything: bool = Fals
 
 
 def _write_motion(
-    motion: Motion, folder: Path, stem: str, formats, report: Report
+    motion: Motion, folder: Path, stem: str, formats, body_detail: str, report: Report
 ) -> tuple[Motion, tuple[Path, ...]]:
     """Write the files; a format that cannot hold this motion becomes a warning, so that the others are not lost."""
     files = list(motion_files.save(motion, folder / "motion.npz"))
@@ -289,7 +306,22 @@ def _write_motion(
         except (InputError, MissingExtraError) as error:
             notes.append(f"no .{suffix} file: {error}")
     report("motion files", len(formats), len(formats))
+    if motion.bodies is not None:
+        files += _write_bodies(motion, folder, body_detail, notes, report)
     return replace(motion, warnings=(*motion.warnings, *notes)), tuple(files)
+
+
+def _write_bodies(motion: Motion, folder: Path, detail: str, notes: list[str], report: Report) -> list[Path]:
+    """Write the files of the bodies; one that cannot be made becomes a note."""
+    files = []
+    for done, name in enumerate(BODY_FILES):
+        report("body files", done, len(BODY_FILES))
+        try:
+            files += save_body(motion, folder / name, detail=detail)
+        except InputError as error:
+            notes.append(f"no {name}: {error}")
+    report("body files", len(BODY_FILES), len(BODY_FILES))
+    return files
 
 
 def _write_pages(

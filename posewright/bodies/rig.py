@@ -92,10 +92,15 @@ def body_rig(body: BodyModel, bodies: MotionBodies, p: int) -> BodyRig:
         joints=shape.zero_joints.float().numpy(),
         vertices=vertices.float().numpy(),
         faces=body.faces.to(torch.int32).numpy(),
-        skin_joints=joints.numpy().astype(np.uint8),
-        skin_weights=weights.float().numpy(),
+        **_skin(joints.numpy(), weights.float().numpy()),
         bind=shape.bind().float().numpy(),
     )
+
+
+def _skin(joints: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields of `BodyRig`: weights that add up to 1 in float32 too, joint 0 where there is no weight."""
+    weights[:, 0] = 1.0 - weights[:, 1:].sum(-1)
+    return {"skin_joints": np.where(weights > 0, joints, 0).astype(np.uint8), "skin_weights": weights}
 
 
 @dataclass(frozen=True)

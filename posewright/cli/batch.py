@@ -17,6 +17,7 @@ def batch(
     mode: o.ModeOption = o.Mode.balanced,
     subject_height: o.SubjectHeight = None,
     fov: o.Fov = None,
+    body: o.BodyOption = o.Body.none,
     formats: o.Formats = o.DEFAULT_FORMATS,
     no_overlay: o.NoOverlay = False,
     no_report: o.NoReport = False,
@@ -32,7 +33,11 @@ def batch(
     from posewright.cli.run import number_of_people
 
     chosen = RunOptions(
-        people=number_of_people(people), mode=mode.value, subject_height=subject_height, fov=fov
+        people=number_of_people(people),
+        mode=mode.value,
+        subject_height=subject_height,
+        fov=fov,
+        body=body.value,
     )
     with progress(quiet=json) as report:
         outcomes = run_many(

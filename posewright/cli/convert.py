@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from posewright.cli import options as o
+
 
 def convert(
     source: Annotated[
@@ -16,6 +18,15 @@ def convert(
         typer.Option("--fit-rig", help="Fit our rig to positions first (TRC, C3D: they hold no rotations)."),
     ] = False,
     person: Annotated[int | None, typer.Option("--person", help="Only the person with this number.")] = None,
+    body: Annotated[
+        o.Body,
+        typer.Option(
+            "--body", help="Write the fitted body (.glb, .bvh, .npz); it is fitted if it is not there."
+        ),
+    ] = o.Body.none,
+    body_detail: Annotated[
+        o.BodyDetail, typer.Option("--body-detail", help="Mesh of a body's .glb: 13,718 or 1,229 vertices.")
+    ] = o.BodyDetail.full,
     onto: Annotated[
         Path | None,
         typer.Option("--onto", help="Your character (.glb or .bvh): it is written again, moving like this."),
@@ -30,6 +41,8 @@ def convert(
     Example:  posewright convert walk.bvh walk.glb
 
     Example:  posewright convert out/motion.npz moving.glb --onto character.glb
+
+    Example:  posewright convert out/motion.npz body.glb --body anny
     """
     from posewright.core.errors import InputError
     from posewright.io.formats import load, save
@@ -47,6 +60,10 @@ def convert(
 
         motion = fit(motion)
     motion = select_person(motion, person)
+    if body is not o.Body.none:
+        for path in _body(motion, target, body.value, body_detail.value):
+            print(path)
+        return
     if target.suffix.lower() == ".mot":
         from posewright.motion.angles import joint_angles
 
@@ -55,6 +72,18 @@ def convert(
         written = save(motion, target)
     for path in written:
         print(path)
+
+
+def _body(motion, target: Path, body: str, detail: str) -> list[Path]:
+    """Write the motion's bodies, fitting them first where there are none."""
+    from posewright.cli.console import progress
+    from posewright.pipelines.body import with_bodies
+    from posewright.pipelines.body_files import save_body
+
+    if motion.bodies is None or motion.bodies.model != body:
+        with progress() as report:
+            motion = with_bodies(motion, body, report)
+    return save_body(motion, target, detail=detail)
 
 
 def _onto(motion, target: Path, onto: Path, bones: Path | None) -> list[Path]:

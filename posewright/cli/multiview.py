@@ -24,6 +24,8 @@ def multiview(
     detector: o.Detector = "detection/blazepose",
     smooth: o.Smooth = o.Smoothing.butterworth,
     foot_lock: o.Feet = o.FootLock.never,
+    body: o.BodyOption = o.Body.none,
+    body_detail: o.Detail = o.BodyDetail.full,
     formats: o.Formats = o.DEFAULT_FORMATS,
     json: o.Json = False,
 ) -> None:
@@ -44,7 +46,16 @@ def multiview(
         detector=detector,
         smoothing=smooth.value,
         foot_lock=foot_lock.value,
+        body=body.value,
     )
     with progress(quiet=json) as report:
-        result = run_multiview(sources, calib, out, chosen, formats=o.suffixes(formats), on_progress=report)
+        result = run_multiview(
+            sources,
+            calib,
+            out,
+            chosen,
+            formats=o.suffixes(formats),
+            body_detail=body_detail.value,
+            on_progress=report,
+        )
     show(result, as_json=json)

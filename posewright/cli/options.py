@@ -40,6 +40,20 @@ class Smoothing(StrEnum):
     none = "none"
 
 
+class Body(StrEnum):
+    """Which parametric body to fit."""
+
+    none = "none"
+    anny = "anny"
+
+
+class BodyDetail(StrEnum):
+    """How fine the mesh of a body is."""
+
+    full = "full"
+    low = "low"
+
+
 class FootLock(StrEnum):
     """What to do about feet on the floor."""
 
@@ -145,6 +159,20 @@ Feet = Annotated[
 ]
 MaxGap = Annotated[
     float, typer.Option("--max-gap", help="Fill gaps up to so many seconds.", rich_help_panel=_CLEANING)
+]
+BodyOption = Annotated[
+    Body,
+    typer.Option(
+        "--body",
+        help="Fit a body: writes body.glb (skinned mesh), body.bvh, body_amass.npz.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Detail = Annotated[
+    BodyDetail,
+    typer.Option(
+        "--body-detail", help="Mesh of body.glb: 13,718 or 1,229 vertices.", rich_help_panel=_OUTPUT
+    ),
 ]
 Out = Annotated[
     Path | None,

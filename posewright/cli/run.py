@@ -31,6 +31,8 @@ def run(
     smooth: o.Smooth = o.Smoothing.butterworth,
     foot_lock: o.Feet = o.FootLock.auto,
     max_gap: o.MaxGap = 0.5,
+    body: o.BodyOption = o.Body.none,
+    body_detail: o.Detail = o.BodyDetail.full,
     out: o.Out = None,
     formats: o.Formats = o.DEFAULT_FORMATS,
     no_overlay: o.NoOverlay = False,
@@ -68,6 +70,7 @@ def run(
         smoothing=smooth.value,
         foot_lock=foot_lock.value,
         max_gap_s=max_gap,
+        body=body.value,
         device=device,
     )
     with progress(quiet=json) as report:
@@ -78,6 +81,7 @@ def run(
             formats=o.suffixes(formats),
             overlay=not no_overlay,
             report_page=not no_report,
+            body_detail=body_detail.value,
             fresh=fresh,
             on_progress=report,
         )

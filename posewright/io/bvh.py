@@ -91,12 +91,12 @@ def write(
     frames = held_frames(rig_frames(motion, 0), "BVH")
     order = bvh_text.depth_first(list(skeleton.parents))
     positions = z_up_to_y_up(motion.joints[frames, 0, root].astype(np.float64)) * scale
-    degrees = _euler_degrees(rotations[frames, 0])[:, order].reshape(len(frames), -1)
+    degrees = euler_degrees(rotations[frames, 0])[:, order].reshape(len(frames), -1)
     values = np.concatenate([positions, degrees], 1)
     if t_pose:
         values = np.concatenate([np.pad(positions[:1], ((0, 0), (0, degrees.shape[1]))), values])
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(bvh_text.format_hierarchy(_nodes(skeleton, rest[0] * scale, order)))
+        file.write(bvh_text.format_hierarchy(rig_nodes(skeleton, rest[0] * scale, order)))
         file.write(f"MOTION\nFrames: {len(values)}\nFrame Time: {1 / motion.fps:.10f}\n")
         np.savetxt(file, values, fmt="%.6f")
 
@@ -164,7 +164,7 @@ def _channels(
     )
 
 
-def _euler_degrees(rotations_wxyz: np.ndarray) -> np.ndarray:
+def euler_degrees(rotations_wxyz: np.ndarray) -> np.ndarray:
     """(T, J, 4) wxyz, Z up, to (T, J, 3) degrees in channel order, Y up, without jumps over time."""
     matrices = torch.from_numpy(quats_to_matrices(rotations_wxyz))
     turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
@@ -172,7 +172,7 @@ def _euler_degrees(rotations_wxyz: np.ndarray) -> np.ndarray:
     return np.rad2deg(unwrap_euler(angles, ORDER).numpy())
 
 
-def _nodes(skeleton: Skeleton, rest: np.ndarray, order: list[int]) -> list[Node]:
+def rig_nodes(skeleton: Skeleton, rest: np.ndarray, order: list[int]) -> list[Node]:
     """Joints in file order, with end sites; `rest` (J, 3) in file units, Z up."""
     offsets = z_up_to_y_up(rest.astype(np.float64))
     place = {joint: n for n, joint in enumerate(order)}

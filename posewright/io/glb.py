@@ -61,7 +61,7 @@ def write(
         return
     require_rotations(motion, "glTF")
     expect(motion.num_people > 0, "the motion has no people; a glTF file needs one")
-    buffer, document = Buffer(), _empty_document(motion)
+    buffer, document = Buffer(), empty_document(motion)
     for p in range(motion.num_people):
         first = len(document["nodes"])
         _add_rig(document, buffer, motion, p)
@@ -76,7 +76,8 @@ def write(
         temporary.write_bytes(buffer.pack(document))
 
 
-def _empty_document(motion: Motion) -> dict:
+def empty_document(motion: Motion) -> dict:
+    """A glTF document without people, and what `extras` keep of a motion."""
     return {
         "asset": {"version": "2.0", "generator": "posewright"},
         "scene": 0,
@@ -127,7 +128,7 @@ def _add_rig(document: dict, buffer: Buffer, motion: Motion, p: int) -> None:
     )
     present = np.flatnonzero(rig_frames(motion, p))
     document["extras"]["posewright"]["people"].append(
-        {"id": int(motion.person_ids[p]), "skeleton": motion.skeleton.name, "present": _intervals(present)}
+        {"id": int(motion.person_ids[p]), "skeleton": motion.skeleton.name, "present": frame_runs(present)}
     )
 
 
@@ -137,7 +138,7 @@ def _standing(offsets: np.ndarray, parents: tuple[int, ...]) -> np.ndarray:
     return rest - [0, 0, rest[:, 2].min()]
 
 
-def _intervals(frames: np.ndarray) -> list[list[int]]:
+def frame_runs(frames: np.ndarray) -> list[list[int]]:
     """Frame numbers as [first, last] runs."""
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1) if len(frames) else []
     return [[int(run[0]), int(run[-1])] for run in runs]

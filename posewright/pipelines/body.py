@@ -23,7 +23,8 @@ from posewright.motion.blocks import frame_blocks
 from posewright.structures.motion import Motion
 from posewright.structures.motion_bodies import MotionBodies
 
-BODIES = ("none", "anny")
+MODELS = ("anny",)
+"""Bodies that motions can have."""
 FIT = FitOptions(shape=ShapeOptions(bone_sigma=0.015, shape_sigma=0.15))
 """Bones of a lifted skeleton differ from a body's by a centimetre or two: trusted more, they drive the shape to the
 ends of what people can be."""
@@ -49,8 +50,8 @@ def load_named_body(name: str, topology: str = "low_1229", on_progress: Report |
         InputError: unknown name.
         MissingAssetError: its file is absent and could not be made.
     """
-    if name not in BODIES[1:]:
-        raise InputError(f"body {name!r}, expected one of {', '.join(BODIES[1:])}")
+    if name not in MODELS:
+        raise InputError(f"body {name!r}, expected one of {', '.join(MODELS)}")
     report = on_progress or (lambda stage, done, total: None)
     return load_body(name, topology=topology, progress=lambda done, total, text: report(text, done, total))
 

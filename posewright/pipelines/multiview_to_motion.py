@@ -22,6 +22,7 @@ from posewright.motion.clean import MotionOptions, fit_rig
 from posewright.pipelines.video_to_motion import (
     Report,
     RunOptions,
+    embodied,
     find_people,
     is_keypoints_source,
     read_keypoints_source,
@@ -75,7 +76,7 @@ def estimate_multiview(
         smoothing=options.smoothing, foot_lock=options.foot_lock, max_gap_s=options.max_gap_s
     )
     motion = fit_rig(points, cleaning)
-    return replace(motion, warnings=(*warnings, *motion.warnings))
+    return embodied(replace(motion, warnings=(*warnings, *motion.warnings)), options, report)
 
 
 def _find(source, options: RunOptions, report: Report, name: str) -> tuple[Keypoints2D, tuple[str, ...]]:

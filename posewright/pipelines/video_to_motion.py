@@ -1,7 +1,7 @@
 """From a clip to 3D motion: people in 2D, lifting, one world.
 
     find_people          pictures -> Keypoints2D          (pipelines.people)
-    keypoints_to_motion  Keypoints2D -> Motion             (pipelines.lift, motion.clean)
+    keypoints_to_motion  Keypoints2D -> Motion             (pipelines.lift, motion.clean, pipelines.body)
     estimate             both, in one call
 
 Nothing here writes a file; `batch.job.run_clip` does.
@@ -25,6 +25,8 @@ from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
 
 Report = Callable[[str, int, int | None], None]
+BODIES = ("none", "anny")
+"""Bodies that a run can fit."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class RunOptions:
     """`auto`, `always`, `never` or `grounding`."""
     max_gap_s: float = 0.5
     """Gaps up to so many seconds are filled."""
+    body: str = "none"
+    """Parametric body fitted to the cleaned joints: `none` or `anny`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
 
@@ -87,6 +91,8 @@ class RunOptions:
             )
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise InputError(f"--fps is {self.fps:g}, expected frames per second between 0 and 1000")
+        if self.body not in BODIES:
+            raise InputError(f"--body is {self.body!r}, expected one of {', '.join(BODIES)}")
 
 
 def estimate(source: str | Path, options: RunOptions | None = None, **changes) -> Motion:
@@ -253,7 +259,17 @@ def keypoints_to_motion(
         ),
     )
     report("motion", 1, 1)
-    return replace(motion, source=source, start_time=float(keypoints.frame_times()[0]))
+    motion = replace(motion, source=source, start_time=float(keypoints.frame_times()[0]))
+    return embodied(motion, options, report)
+
+
+def embodied(motion: Motion, options: RunOptions, on_progress: Report | None = None) -> Motion:
+    """Fit the body that the options ask for, if any."""
+    if options.body == "none":
+        return motion
+    from posewright.pipelines.body import with_bodies
+
+    return with_bodies(motion, options.body, on_progress)
 
 
 def make_camera(image_size: tuple[int, int], options: RunOptions) -> Camera:
