@@ -25,7 +25,7 @@ from posewright.io.calibration import load_rig
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
 from posewright.pipelines.body import load_named_body
-from posewright.pipelines.body_files import DETAILS, save_body
+from posewright.pipelines.body_files import DETAILS, body_rigs, save_body
 from posewright.pipelines.body_files import NAMES as BODY_FILES
 from posewright.pipelines.journal import Journal
 from posewright.pipelines.multiview_to_motion import estimate_multiview
@@ -349,7 +349,13 @@ def _write_pages(
             return None, pictures
         report("report", 0, 1)
         write_report(
-            motion, page, video=preview, exports=files, angles=joint_angles(motion), title=motion.source
+            motion,
+            page,
+            video=preview,
+            exports=files,
+            angles=joint_angles(motion),
+            body_rigs=body_rigs(motion, "low") if motion.bodies is not None else (),
+            title=motion.source,
         )
         report("report", 1, 1)
     return page, pictures

@@ -21,6 +21,7 @@ from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
 from posewright.structures.joint_angles import JointAngles
 from posewright.structures.motion import Motion
+from posewright.structures.motion_bodies import BodyRig
 from posewright.viewer.packing import pack_bytes
 from posewright.viewer.report_data import report_data
 
@@ -36,6 +37,7 @@ SCRIPTS = (
     "arrays.js",
     "clip.js",
     "mannequin.js",
+    "body.js",
     "shaders.js",
     "renderer.js",
     "viewpoint.js",
@@ -84,6 +86,7 @@ def write_report(
     video: str | Path | None = None,
     exports: Sequence[str | Path] = (),
     angles: JointAngles | None = None,
+    body_rigs: Sequence[BodyRig] = (),
     title: str | None = None,
     embed_limit: int = EMBED_LIMIT,
 ) -> Path:
@@ -97,6 +100,7 @@ def write_report(
         exports: files to offer as downloads. Together under `embed_limit` they travel inside the page; otherwise
             they are links relative to the page, so page and files must stay together.
         angles: joint angles to plot, same frames and people.
+        body_rigs: meshes of the motion's bodies, one per person, of few vertices; none: the mannequin alone.
         title: heading; default: the motion's source.
         embed_limit: bytes.
 
@@ -105,10 +109,10 @@ def write_report(
 
     Raises:
         InputError: the video, photo or an export cannot be read or is not what a browser shows.
-        ValueError: keypoints or angles are of other frames or people than the joints.
+        ValueError: keypoints, angles or rigs are of other frames or people than the joints.
     """
     path = Path(path)
-    data, arrays = report_data(motion, angles, title or motion.source or "Motion")
+    data, arrays = report_data(motion, angles, title or motion.source or "Motion", body_rigs)
     blocks = [_Block(f"array-{name}", packed.text) for name, packed in arrays.items()]
     data["media"] = _media(video, blocks)
     data["exports"] = _exports([Path(export) for export in exports], path, embed_limit, blocks)

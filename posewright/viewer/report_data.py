@@ -1,6 +1,7 @@
 """A `Motion` as what the report page reads: one JSON document and packed arrays."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.cameras import Camera
 from posewright.structures.joint_angles import JointAngles
 from posewright.structures.motion import Motion
+from posewright.structures.motion_bodies import BodyRig
+from posewright.viewer.body_data import body_data
 from posewright.viewer.packing import (
     ANGLE_STEP,
     JOINT_STEP,
@@ -27,12 +30,12 @@ _TIME_IN_WARNING = re.compile(
 
 
 def report_data(
-    motion: Motion, angles: JointAngles | None, title: str
+    motion: Motion, angles: JointAngles | None, title: str, body_rigs: Sequence[BodyRig] = ()
 ) -> tuple[dict, dict[str, PackedArray]]:
     """Split a motion into a JSON-ready dict and packed arrays by name.
 
     Raises:
-        ValueError: the motion has no frames, or the angles are of other frames or people.
+        ValueError: the motion has no frames, or angles or rigs are of other frames or people.
     """
     if motion.num_frames == 0:
         raise ValueError("the motion has no frames: a report needs at least one")
@@ -50,6 +53,7 @@ def report_data(
         "camera": _camera(motion.camera, arrays),
         "keypoints": _keypoints(motion, arrays),
         "angles": _angles(motion, angles, arrays),
+        "body": body_data(motion.bodies, body_rigs, arrays) if motion.bodies and body_rigs else None,
     }
     data["arrays"] = {name: packed.header() for name, packed in arrays.items()}
     return data, arrays

@@ -10,6 +10,7 @@ const PRESETS = [
 ];
 const LAYERS = [
   ["ground", "Ground", "Floor with a line every metre"],
+  ["body", "Body", "The fitted body, or else a mannequin on the joints"],
   ["trails", "Trails", "Paths of hands, feet and pelvis"],
   ["contacts", "Contacts", "Marks under feet that are on the floor"],
   ["raw", "Raw joints", "Joints before smoothing and cleaning"],
@@ -159,7 +160,7 @@ class Report {
       return [name, button];
     }));
     document.getElementById("presets").append(...this.presets.values());
-    const there = { raw: hasRaw, camera: hasCamera, contacts: Boolean(this.clip.arrays.contacts), trails: this.clip.frames > 1, ground: true };
+    const there = { body: Boolean(this.clip.data.body), raw: hasRaw, camera: hasCamera, contacts: Boolean(this.clip.arrays.contacts), trails: this.clip.frames > 1, ground: true };
     const toggles = LAYERS.filter(([name]) => there[name]).map(([name, label, title]) => toggleButton(label, title, this.scene.layers[name], (on) => {
       this.scene.layers[name] = on;
       this.invalidate();

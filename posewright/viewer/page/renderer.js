@@ -13,6 +13,8 @@ class Renderer {
     this.capsules = program(gl, CAPSULE_VERTEX, CAPSULE_FRAGMENT);
     this.shadows = program(gl, SHADOW_VERTEX, SHADOW_FRAGMENT);
     this.floor = program(gl, FLOOR_VERTEX, FLOOR_FRAGMENT);
+    this.bodies = program(gl, BODY_VERTEX, CAPSULE_FRAGMENT);
+    this.bodyShadows = program(gl, BODY_SHADOW_VERTEX, SHADOW_FRAGMENT);
     this.backdrop = program(gl, BACKDROP_VERTEX, BACKDROP_FRAGMENT);
     this.makeCapsules();
     this.makeSquare();
@@ -53,6 +55,27 @@ class Renderer {
     gl.bindVertexArray(null);
   }
 
+  /** Keep a skinned mesh (see ClipBodies.mesh) on the graphics card; what `draw` takes as `mesh`. */
+  makeBody(mesh, joints) {
+    const gl = this.gl;
+    const array = gl.createVertexArray();
+    gl.bindVertexArray(array);
+    [[mesh.positions, 3, gl.FLOAT], [mesh.normals, 3, gl.FLOAT], [mesh.joints, 4, gl.UNSIGNED_BYTE], [mesh.weights, 4, gl.FLOAT]].forEach(([values, size, type], i) => {
+      gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+      gl.bufferData(gl.ARRAY_BUFFER, values, gl.STATIC_DRAW);
+      gl.enableVertexAttribArray(i);
+      gl.vertexAttribPointer(i, size, type, false, 0, 0);
+    });
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.faces, gl.STATIC_DRAW);
+    gl.bindVertexArray(null);
+    const matrices = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, matrices);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 3, joints);
+    for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
+    return { array, matrices, joints, count: mesh.faces.length };
+  }
+
   makeShadowMap() {
     const gl = this.gl;
     this.shadowTexture = gl.createTexture();
@@ -83,15 +106,18 @@ class Renderer {
   /**
    * Draw one picture.
    * @param view {viewProjection, eye, centre, reach, picture: rectangle or null}
-   * @param parts {solid, glass, ghost}: instance data; solid parts cast shadows, ghosts show through everything
+   * @param parts {solid, glass, ghost, extent}: instance data; solid parts cast shadows, ghosts show through everything,
+   *   extent is drawn nowhere, but says where shadows fall
+   * @param bodies [{mesh, matrices, colour}]: skinned meshes, which cast shadows
    * @param look {floor, grid: rgb; ground: bool; toLight: unit vector}
    */
-  draw(view, parts, look) {
+  draw(view, parts, bodies, look) {
     const gl = this.gl;
-    const light = lightProjection(parts.solid, view.centre, look.toLight);
+    const light = lightProjection(parts.extent, view.centre, look.toLight);
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.CULL_FACE);
-    this.drawShadows(parts.solid, light);
+    for (const body of bodies) this.pose(body);
+    this.drawShadows(parts.solid, bodies, light);
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
@@ -100,12 +126,20 @@ class Renderer {
     if (view.picture) this.drawBackdrop(view.picture);
     if (look.ground) this.drawFloor(view, light, look);
     this.drawParts(parts.solid, view, light, look.toLight);
+    this.drawBodies(bodies, view, light, look.toLight);
     this.drawParts(parts.glass, view, light, look.toLight);
     gl.clear(gl.DEPTH_BUFFER_BIT);
     this.drawParts(parts.ghost, view, light, look.toLight);
   }
 
-  drawShadows(parts, light) {
+  /** Send a body's matrices to its texture. */
+  pose({ mesh, matrices }) {
+    const gl = this.gl;
+    gl.bindTexture(gl.TEXTURE_2D, mesh.matrices);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 3, mesh.joints, gl.RGBA, gl.FLOAT, matrices);
+  }
+
+  drawShadows(parts, bodies, light) {
     const gl = this.gl;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.shadowFrame);
     gl.viewport(0, 0, SHADOW_SIZE, SHADOW_SIZE);
@@ -113,19 +147,47 @@ class Renderer {
     gl.useProgram(this.shadows.program);
     gl.uniformMatrix4fv(this.shadows.at("viewProjection"), false, light);
     this.drawInstances(parts);
+    gl.useProgram(this.bodyShadows.program);
+    gl.uniformMatrix4fv(this.bodyShadows.at("viewProjection"), false, light);
+    for (const { mesh } of bodies) this.drawMesh(this.bodyShadows, mesh);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
   drawParts(parts, view, light, toLight) {
     if (!parts.length) return;
-    const gl = this.gl, p = this.capsules;
+    this.shadeWith(this.capsules, view, light, toLight);
+    this.drawInstances(parts);
+  }
+
+  drawBodies(bodies, view, light, toLight) {
+    if (!bodies.length) return;
+    this.shadeWith(this.bodies, view, light, toLight);
+    for (const { mesh, colour } of bodies) {
+      this.gl.uniform3fv(this.bodies.at("bodyColour"), colour);
+      this.drawMesh(this.bodies, mesh);
+    }
+  }
+
+  /** Make a program that shades solids the present one. */
+  shadeWith(p, view, light, toLight) {
+    const gl = this.gl;
     gl.useProgram(p.program);
     gl.uniformMatrix4fv(p.at("viewProjection"), false, view.viewProjection);
     gl.uniformMatrix4fv(p.at("lightProjection"), false, light);
     gl.uniform3fv(p.at("eye"), view.eye);
     gl.uniform3fv(p.at("toLight"), toLight);
     this.bindShadows(p);
-    this.drawInstances(parts);
+  }
+
+  drawMesh(p, mesh) {
+    const gl = this.gl;
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, mesh.matrices);
+    gl.uniform1i(p.at("matrices"), 1);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindVertexArray(mesh.array);
+    gl.drawElements(gl.TRIANGLES, mesh.count, gl.UNSIGNED_SHORT, 0);
+    gl.bindVertexArray(null);
   }
 
   drawInstances(parts) {

@@ -9,10 +9,12 @@ class Scene {
     this.clip = clip;
     this.palette = palette;
     this.shown = clip.data.people.map(() => true);
-    this.layers = { ground: true, trails: false, raw: false, contacts: true, camera: true };
+    this.layers = { ground: true, body: true, trails: false, raw: false, contacts: true, camera: true };
     this.follow = -1;
     this.viewpoint = new Viewpoint(canvas, changed);
     this.renderer = new Renderer(canvas);
+    this.bodies = clip.data.body ? new ClipBodies(clip) : null;
+    this.meshes = this.bodies?.meshes.map((mesh) => this.renderer.makeBody(mesh, this.bodies.joints));
     this.makeParts = clip.data.people.map(() => mannequin(clip.data.skeleton));
     this.trailJoints = TRAIL_JOINTS.map((name) => clip.data.skeleton.joints.indexOf(name)).filter((j) => j >= 0);
     this.bounds = this.findBounds();
@@ -26,15 +28,16 @@ class Scene {
     const frame = this.clip.frameAt(time), view = this.viewpoint;
     this.keepUp(frame);
     if (view.camera) view.camera.pose = this.clip.cameraPose(frame);
-    const solid = [], glass = [], ghost = [];
-    this.shown.forEach((visible, p) => visible && this.addPerson(p, frame, solid, glass, ghost));
+    const solid = [], glass = [], ghost = [], extent = [], bodies = [];
+    this.shown.forEach((visible, p) => visible && this.addPerson(p, frame, { solid, glass, ghost, extent }, bodies));
     if (this.layers.camera && !view.camera) this.addCamera(frame, glass);
     const backdrop = view.camera && image
       ? { rectangle: view.pictureRectangle(), image, strength: 0.75 } : null;
     this.renderer.resize();
     this.renderer.draw(
       { viewProjection: view.viewProjection(), eye: view.eye, centre: this.bounds.centre, reach: this.reach(), picture: backdrop },
-      { solid: new Float32Array(solid), glass: new Float32Array(glass), ghost: new Float32Array(ghost) },
+      { solid: new Float32Array(solid), glass: new Float32Array(glass), ghost: new Float32Array(ghost), extent },
+      bodies,
       { floor: this.palette.floor, grid: this.palette.grid, ground: this.layers.ground && !backdrop, toLight: this.toLight },
     );
   }
@@ -43,10 +46,15 @@ class Scene {
     return Math.max(14, this.bounds.radius * 4);
   }
 
-  addPerson(p, frame, solid, glass, ghost) {
+  addPerson(p, frame, { solid, glass, ghost, extent }, bodies) {
     const colour = this.palette.people[p % this.palette.people.length];
     const pose = this.clip.pose(p, frame);
-    for (const item of this.makeParts[p](pose)) pushPart(solid, item, shade(colour, item.side), 1, 1);
+    const matrices = this.layers.body ? this.bodies?.matrices(p, frame) : null;
+    if (matrices) bodies.push({ mesh: this.meshes[p], matrices, colour });
+    for (const item of this.makeParts[p](pose)) {
+      pushPart(extent, item, colour, 1, 1);
+      if (!matrices) pushPart(solid, item, shade(colour, item.side), 1, 1);
+    }
     if (this.layers.contacts) this.addContacts(p, frame, pose, glass);
     if (this.layers.trails) this.addTrails(p, frame, colour, glass);
     if (this.layers.raw && this.clip.arrays.joints_raw) {

@@ -91,6 +91,56 @@ void main() {
   gl_Position = viewProjection * vec4(position, 1.0);
 }`;
 
+// A skinned body: each vertex follows four joints, whose 3x4 matrices are the rows of a texture.
+const BODY_GEOMETRY = `
+layout(location = 0) in vec3 vertex;
+layout(location = 1) in vec3 vertexNormal;
+layout(location = 2) in vec4 joints;
+layout(location = 3) in vec4 weights;
+uniform highp sampler2D matrices; // 3 texels (rows) across, a joint per line
+
+void place(out vec3 position, out vec3 normal) {
+  vec4 rows[3];
+  for (int row = 0; row < 3; row++) {
+    rows[row] = vec4(0.0);
+    for (int k = 0; k < 4; k++) rows[row] += weights[k] * texelFetch(matrices, ivec2(row, int(joints[k] + 0.5)), 0);
+    rows[row] /= weights.x + weights.y + weights.z + weights.w;
+  }
+  vec4 v = vec4(vertex, 1.0);
+  position = vec3(dot(rows[0], v), dot(rows[1], v), dot(rows[2], v));
+  normal = normalize(vec3(dot(rows[0].xyz, vertexNormal), dot(rows[1].xyz, vertexNormal), dot(rows[2].xyz, vertexNormal)));
+}`;
+
+const BODY_VERTEX = `#version 300 es
+precision highp float;
+${BODY_GEOMETRY}
+uniform mat4 viewProjection;
+uniform mat4 lightProjection;
+uniform vec3 bodyColour;
+out vec3 worldPosition;
+out vec3 worldNormal;
+out vec4 shadowPosition;
+out vec4 colour;
+out float lit;
+void main() {
+  place(worldPosition, worldNormal);
+  shadowPosition = lightProjection * vec4(worldPosition + worldNormal * 0.012, 1.0);
+  float left = clamp(vertex.x / 0.25, -1.0, 1.0); // left limbs lighter, right ones darker, as the mannequin's
+  colour = vec4(left < 0.0 ? bodyColour * (1.0 + 0.16 * left) : mix(bodyColour, vec3(1.0), 0.1 * left), 1.0);
+  lit = 1.0;
+  gl_Position = viewProjection * vec4(worldPosition, 1.0);
+}`;
+
+const BODY_SHADOW_VERTEX = `#version 300 es
+precision highp float;
+${BODY_GEOMETRY}
+uniform mat4 viewProjection;
+void main() {
+  vec3 position, normal;
+  place(position, normal);
+  gl_Position = viewProjection * vec4(position, 1.0);
+}`;
+
 const SHADOW_FRAGMENT = `#version 300 es
 precision mediump float;
 void main() {}`;
