@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from posewright.models.detection.detector import PersonPose, Region, RegionDetector
+from posewright.models.detection.turned_over import is_turned_over
 from posewright.models.detection.windows import (
     Window,
     distinct_regions,
@@ -185,11 +186,18 @@ class PeopleFollower:
     def _without_doubles(
         self, found: Sequence[tuple[_Followed, PersonPose]]
     ) -> list[tuple[_Followed, PersonPose]]:
-        """Where two regions fell on one person, keep the one who moved less since the last frame."""
+        """Where two regions fell on one person, keep the one who moved less since the last frame.
+
+        A pose upside down within another is dropped, whatever moved.
+        """
+        skeleton = self.detector.skeleton
         order = sorted(found, key=lambda pair: (pair[0].misses, _movement(pair[0].pose, pair[1])))
         kept: list[tuple[_Followed, PersonPose]] = []
         for followed, pose in order:
-            if any(is_same_person(pose, other, self.detector.skeleton) for _, other in kept):
+            repeats = any(is_same_person(pose, other, skeleton) for _, other in kept)
+            if repeats or any(
+                is_turned_over(pose, other, skeleton) for _, other in found if other is not pose
+            ):
                 followed.misses += 1
             else:
                 kept.append((followed, pose))
@@ -233,7 +241,10 @@ class PeopleFollower:
         missing = [f for f in self._followed if f.misses and _is_near(f.expected_region(), region)]
         if pose is None or not self._is_convincing(pose, newcomer=not missing):
             return
-        if any(is_same_person(pose, f.pose, self.detector.skeleton) for f in present):
+        skeleton = self.detector.skeleton
+        if any(
+            is_same_person(pose, f.pose, skeleton) or is_turned_over(pose, f.pose, skeleton) for f in present
+        ):
             return
         if missing:
             self._advance(min(missing, key=lambda f: _distance(f.expected_region(), region)), pose)
