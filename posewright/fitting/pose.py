@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from posewright.fitting.points import BodyPoints
-from posewright.geometry.rotations import matrix_to_rotvec, rotvec_to_matrix
+from posewright.geometry.rotations import matrix_to_rotvec, right_jacobian_inverse, rotvec_to_matrix
 
 _HABITS = {
     "spine": (0.15, 0.12, 0.15),
@@ -132,11 +132,11 @@ def _soft(local, transl, target: Target, usual, options: PoseOptions) -> list[tu
     """(weight, residual (N, 3 + 3 A), derivative blocks (N, A, 3, 3)) of the terms that look at rotations."""
     turn = matrix_to_rotvec(local)
     weight = options.habit / usual.square()
-    terms = [(weight.expand_as(turn), turn, _right_jacobian_inverse(turn))]
+    terms = [(weight.expand_as(turn), turn, right_jacobian_inverse(turn))]
     if target.near is not None:
         away = matrix_to_rotvec(target.near[0].mT @ local)
         precision = torch.full_like(away, options.stay_sigma**-2.0)
-        terms.append((precision, away, _right_jacobian_inverse(away)))
+        terms.append((precision, away, right_jacobian_inverse(away)))
     return terms
 
 
@@ -174,16 +174,6 @@ def _normal_equations(body_points, target: Target, local, transl, usual, options
         H[:, :3, :3] += torch.eye(3, dtype=H.dtype) / options.stay_sigma**2
         g[:, :3] += (transl - target.near[1]) / options.stay_sigma**2
     return H, g, _cost(body_points, target, local, transl, usual, options)
-
-
-def _right_jacobian_inverse(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    """Derivative of log(R exp(w)) with respect to w at 0 (Chirikjian 2011, eq. 10.86)."""
-    angle = rotvec.norm(dim=-1)[..., None, None].clamp(min=1e-4, max=math.pi - 1e-3)
-    x, y, z = rotvec.unbind(-1)
-    zero = torch.zeros_like(x)
-    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    second = 1 / angle.square() - (1 + angle.cos()) / (2 * angle * angle.sin())
-    return torch.eye(3, dtype=rotvec.dtype) + 0.5 * K + second * (K @ K)
 
 
 def start_pose(

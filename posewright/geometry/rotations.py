@@ -39,6 +39,30 @@ def rotvec_to_matrix(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
     return roma.rotvec_to_rotmat(rotvec)
 
 
+def right_jacobian_inverse(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
+    """Differentiate the logarithm: how `matrix_to_rotvec(R @ rotvec_to_matrix(w))` changes with a small `w`.
+
+    The inverse right Jacobian of SO(3), `1 + [v] / 2 + (1 / a^2 - cot(a / 2) / (2 a)) [v]^2` with `v` the rotation
+    vector and `a` its length: G. Chirikjian, Stochastic Models, Information Theory, and Lie Groups, vol. 2 (2011),
+    eq. 10.86. Its transpose is the inverse left Jacobian, for small rotations in front. Up to half a turn there is no
+    singularity; a series takes over near zero.
+
+    Args:
+        rotvec: radians, length in [0, pi].
+    """
+    angle = rotvec.norm(dim=-1)[..., None, None]
+    square = angle.square()
+    small = angle < 0.1
+    safe = torch.where(small, 1.0, angle)
+    exact = 1 / safe.square() - 1 / (2 * safe * torch.tan(safe / 2))
+    series = 1 / 12 + square / 720 + square.square() / 30240
+    x, y, z = rotvec.unbind(-1)
+    zero = torch.zeros_like(x)
+    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    eye = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+    return eye + 0.5 * K + torch.where(small, series, exact) * (K @ K)
+
+
 def quat_wxyz_to_rotvec(quat_wxyz: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 3"]:
     """Convert quaternions wxyz of any positive norm to rotation vectors, radians."""
     unit = torch.nn.functional.normalize(quat_wxyz, dim=-1)

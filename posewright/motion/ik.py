@@ -23,6 +23,7 @@ from posewright.geometry.rotations import (
     matrix_to_quat_wxyz,
     matrix_to_rotvec,
     quat_wxyz_to_matrix,
+    right_jacobian_inverse,
     rotvec_to_matrix,
 )
 from posewright.motion.blocks import BLOCK, frame_blocks
@@ -245,26 +246,16 @@ def _soft_terms(problem: _Problem, local: Tensor) -> list[tuple[Tensor, Tensor, 
     turn = matrix_to_rotvec(local)
     low, high = torch.tensor(_LIMITS, dtype=torch.float64).unbind(-1)
     excess = turn - turn.clamp(low, high)
-    derivative = _right_jacobian_inverse(turn)
+    derivative = right_jacobian_inverse(turn)
     bend = torch.tensor(_HINGED, dtype=torch.float64)
     limit = torch.where((bend > 0) & (low == high), options.hinge, options.limit)
     raised = options.clavicle * torch.tensor(_CLAVICLE, dtype=torch.float64)
     outside = (excess != 0).double()[..., None]
     return [
-        (stay.expand_as(stray), stray, _right_jacobian_inverse(stray)),
+        (stay.expand_as(stray), stray, right_jacobian_inverse(stray)),
         (limit.expand_as(turn), excess, derivative * outside),
         (raised.expand_as(turn), turn, derivative),
     ]
-
-
-def _right_jacobian_inverse(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    """Derivative of log(R exp(w)) with respect to w at 0 (Chirikjian 2011, eq. 10.86)."""
-    angle = rotvec.norm(dim=-1)[..., None, None].clamp(min=1e-4, max=math.pi - 1e-3)
-    x, y, z = rotvec.unbind(-1)
-    zero = torch.zeros_like(x)
-    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    second = 1 / angle.square() - (1 + angle.cos()) / (2 * angle * angle.sin())
-    return torch.eye(3, dtype=rotvec.dtype) + 0.5 * K + second * (K @ K)
 
 
 def _ancestry() -> list[list[float]]:

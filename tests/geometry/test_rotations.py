@@ -176,6 +176,19 @@ def test_law_geodesic_distance_is_the_angle():
     torch.testing.assert_close(r.geodesic_distance(start, end), angles, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("length", [0.0, 1e-6, 0.05, 0.0999, 0.1001, 1.5, 3.0, math.pi - 1e-3])
+def test_law_right_jacobian_inverse_is_the_derivative_of_the_logarithm(length):
+    g = torch.Generator().manual_seed(0)
+    rotvec = torch.nn.functional.normalize(torch.randn(5, 3, generator=g).double(), dim=-1) * length
+    analytic = r.right_jacobian_inverse(rotvec)
+    step = 1e-5 * torch.eye(3).double()
+    R = r.rotvec_to_matrix(rotvec)[:, None]
+    ahead, behind = (r.matrix_to_rotvec(R @ r.rotvec_to_matrix(s * step)) for s in (1.0, -1.0))
+    numeric = ((ahead - behind) / 2e-5).mT
+    torch.testing.assert_close(analytic, numeric, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(r.right_jacobian_inverse(rotvec.float()).double(), analytic, atol=2e-5, rtol=0)
+
+
 def test_law_slerp_meets_both_ends_at_constant_speed():
     a, b = random_matrices(20), random_matrices(20, seed=1)
     fraction = torch.linspace(0, 1, 11, dtype=torch.float64)[:, None]
