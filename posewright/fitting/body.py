@@ -13,7 +13,7 @@ from torch import Tensor
 
 from posewright.bodies.model import BodyModel
 from posewright.fitting.points import BodyPoints, active_joints, body_points
-from posewright.fitting.pose import PoseOptions, Target, habits, solve_pose, start_pose
+from posewright.fitting.pose import PoseOptions, Target, habits, pose_terms, solve_pose, start_pose
 from posewright.fitting.shape import ShapeOptions, fit_shape
 from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_matrix
 from posewright.geometry.signals import butterworth, fill_gaps
@@ -93,14 +93,16 @@ def fit_body(
         return _missing(body, betas, T, len(skeleton))
     rows = torch.from_numpy(seen)
     part = target.rows(rows)
-    local, transl = solve_pose(points, part, start_pose(points, part), usual, options.pose)
+    local, transl = solve_pose(
+        points, pose_terms(part, usual, options.pose), start_pose(points, part), options.pose
+    )
     local = _carried(local, points, part.weights)
     local, transl, frames = _bridged(local, transl, seen, T, fps, options)
     if options.cutoff_hz and len(frames) > 3:
         near = _smooth(local, transl, frames, fps, options.cutoff_hz)
         part = replace(target.rows(torch.from_numpy(frames)), near=near)
         noise = replace(options.pose, point_sigma=_noise(points, local, transl, target, frames, options))
-        local, transl = solve_pose(points, part, near, usual, noise)
+        local, transl = solve_pose(points, pose_terms(part, usual, noise), near, noise)
     return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
 
 

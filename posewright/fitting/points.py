@@ -82,6 +82,14 @@ class BodyPoints:
                 joint = self.parents[joint]
         return table
 
+    @cached_property
+    def _levers(self) -> tuple[Float[Tensor, "PA M"], Float[Tensor, "P A"]]:
+        """Weights of the terms in each point that an active joint moves, and their sums."""
+        spread = torch.zeros(len(self.defined), len(self.term_point), dtype=self.offsets.dtype)
+        spread[self.term_point, torch.arange(len(self.term_point))] = 1.0
+        weight = self.reach * self.term_weight
+        return (spread[:, None] * weight).flatten(0, 1), spread @ weight.mT
+
     def jacobian(
         self,
         terms: Float[Tensor, "N M 3"],
@@ -90,11 +98,8 @@ class BodyPoints:
     ) -> Float[Tensor, "N P 3 C"]:
         """Derivative of the points by translation and by `R <- R exp(w)` of each active joint, C = 3 + 3 A."""
         N, P, A = len(terms), len(self.defined), len(self.active)
-        weight = self.reach * self.term_weight
-        spread = torch.zeros(P, len(self.term_point), dtype=terms.dtype)
-        spread[self.term_point, torch.arange(len(self.term_point))] = 1.0
-        total = torch.einsum("pm,am,nmc->npac", spread, weight, terms)
-        share = spread @ weight.mT
+        lever, share = self._levers
+        total = (lever @ terms).unflatten(1, (P, A))
         arm = total - share[None, :, :, None] * joints[:, None, list(self.active)]
         turned = rotations[:, list(self.active)]
         # d p = (R w) x arm, column by column of R

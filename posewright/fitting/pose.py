@@ -1,14 +1,15 @@
 """Pose of a body from its points: Levenberg-Marquardt on many frames at once, with an analytic Jacobian.
 
-Per frame the unknowns are the translation and one small rotation `R <- R exp(w)` per active joint. Residuals: distances
-of points in units of their expected error (robustly: Huber, by reweighting); rotation vectors in units of how far each
-joint usually turns (which shares a bend among the bones of the spine); and the distance from a pose to stay near, where
-one is given (the smoothed motion).
+Per frame the unknowns are the translation and one small rotation `R <- R exp(w)` per active joint. What is weighed are
+`terms`; those of a fit to 3D points: distances of points in units of their expected error (robustly: Huber, by
+reweighting); rotation vectors in units of how far each joint usually turns (which shares a bend among the bones of the
+spine); and the distance from a pose to stay near, where one is given (the smoothed motion).
 
 Convention: as `BodyModel`: local rotations in axes parallel to the body's at rest; float64; N frames, A active joints.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from posewright.fitting.points import BodyPoints
-from posewright.geometry.rotations import matrix_to_rotvec, right_jacobian_inverse, rotvec_to_matrix
+from posewright.fitting.terms import Habits, Near, Posed, SeenPoints, Term, posed
+from posewright.geometry.rotations import rotvec_to_matrix
 
 _HABITS = {
     "spine": (0.15, 0.12, 0.15),
@@ -74,45 +76,64 @@ def habits(body_points: BodyPoints, roles: dict[int, str]) -> Float[Tensor, "A 3
     return torch.tensor(rows, dtype=torch.float64)
 
 
+def pose_terms(
+    target: Target, usual: Float[Tensor, "A 3"], options: PoseOptions = PoseOptions()
+) -> tuple[Term, ...]:
+    """The terms of a fit to 3D points: points, habits, and the pose to stay near."""
+    seen = SeenPoints(target.points, target.weights, options.point_sigma, options.huber)
+    return seen, Habits(options.habit / usual.square()), *near_terms(target.near, options)
+
+
+def near_terms(near: tuple[Tensor, Tensor] | None, options: PoseOptions = PoseOptions()) -> tuple[Term, ...]:
+    """Staying near a pose, where one is given."""
+    return () if near is None else (Near(*near, options.stay_sigma),)
+
+
 def solve_pose(
     body_points: BodyPoints,
-    target: Target,
+    terms: Sequence[Term],
     start: tuple[Float[Tensor, "N A 3 3"], Float[Tensor, "N 3"]],
-    usual: Float[Tensor, "A 3"],
     options: PoseOptions = PoseOptions(),
 ) -> tuple[Float[Tensor, "N A 3 3"], Float[Tensor, "N 3"]]:
-    """Find the rotations and translations that bring the body's points to the target.
+    """Find the rotations and translations that cost least.
 
     Args:
         body_points: of one shape.
-        target: what is seen.
+        terms: what is weighed, about the same N frames as `start`.
         start: first guess.
-        usual: see `habits`.
-        options: what is weighed.
+        options: iterations, tolerance and chunk.
     """
     local, transl = start[0].clone(), start[1].clone()
     for rows in torch.arange(len(local)).split(options.chunk):
-        local[rows], transl[rows] = _solve(
-            body_points, target.rows(rows), (local[rows], transl[rows]), usual, options
-        )
+        part = [term.rows(rows) for term in terms]
+        local[rows], transl[rows] = _solve(body_points, part, (local[rows], transl[rows]), options)
     return local, transl
 
 
-def _solve(body_points, target: Target, start, usual, options: PoseOptions):
+def pose_cost(
+    body_points: BodyPoints,
+    terms: Sequence[Term],
+    local: Float[Tensor, "N A 3 3"],
+    transl: Float[Tensor, "N 3"],
+) -> Float[Tensor, " N"]:
+    """Sum of all terms in each frame."""
+    return _total(terms, posed(body_points, local, transl))
+
+
+def _solve(body_points: BodyPoints, terms: Sequence[Term], start, options: PoseOptions):
     """Levenberg-Marquardt on one chunk; each frame has its own damping, converged ones are left out."""
     local, transl = start[0].clone(), start[1].clone()
     active = torch.arange(len(local))
     damping = torch.full((len(local),), 1e-3, dtype=local.dtype)
-    cost = torch.full((len(local),), torch.inf, dtype=local.dtype)
     for _ in range(options.iterations):
-        part = target.rows(active)
-        H, g, here = _normal_equations(body_points, part, local[active], transl[active], usual, options)
-        cost[active] = here
+        part = [term.rows(active) for term in terms]
+        here = posed(body_points, local[active], transl[active])
+        H, g = _normal_equations(part, here)
         H = H + torch.diag_embed(damping[active, None] * (H.diagonal(dim1=-2, dim2=-1) + 1e-6))
         step = -torch.cholesky_solve(g[..., None], torch.linalg.cholesky(H))[..., 0]
         moved = local[active] @ rotvec_to_matrix(step[:, 3:].reshape(len(active), -1, 3))
         shifted = transl[active] + step[:, :3]
-        better = _cost(body_points, part, moved, shifted, usual, options) <= here
+        better = _total(part, posed(body_points, moved, shifted)) <= _total(part, here)
         local[active] = torch.where(better[:, None, None, None], moved, local[active])
         transl[active] = torch.where(better[:, None], shifted, transl[active])
         damping[active] *= torch.where(better, 0.2, 20.0)
@@ -122,58 +143,17 @@ def _solve(body_points, target: Target, start, usual, options: PoseOptions):
     return local, transl
 
 
-def _point_weights(distance: Tensor, target: Target, options: PoseOptions) -> Tensor:
-    """Weight of each point's squared distance: precision times Huber's factor."""
-    limit = options.huber * options.point_sigma
-    return target.weights / options.point_sigma**2 * (limit / distance.clamp(min=limit))
+def _normal_equations(terms: Sequence[Term], frames: Posed) -> tuple[Tensor, Tensor]:
+    """Approximate Hessian (N, C, C) and gradient (N, C)."""
+    C = 3 + 3 * frames.local.shape[1]
+    H, g = frames.local.new_zeros(len(frames.local), C, C), frames.local.new_zeros(len(frames.local), C)
+    for term in terms:
+        term.add(frames, H, g)
+    return H, g
 
 
-def _soft(local, transl, target: Target, usual, options: PoseOptions) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """(weight, residual (N, 3 + 3 A), derivative blocks (N, A, 3, 3)) of the terms that look at rotations."""
-    turn = matrix_to_rotvec(local)
-    weight = options.habit / usual.square()
-    terms = [(weight.expand_as(turn), turn, right_jacobian_inverse(turn))]
-    if target.near is not None:
-        away = matrix_to_rotvec(target.near[0].mT @ local)
-        precision = torch.full_like(away, options.stay_sigma**-2.0)
-        terms.append((precision, away, right_jacobian_inverse(away)))
-    return terms
-
-
-def _cost(body_points, target: Target, local, transl, usual, options: PoseOptions) -> Tensor:
-    """Sum of all terms (N,); Huber's function of the distances."""
-    distance = (body_points(local, transl) - target.points).norm(dim=-1)
-    limit = options.huber * options.point_sigma
-    robust = torch.where(distance <= limit, distance.square(), limit * (2 * distance - limit))
-    cost = (target.weights / options.point_sigma**2 * robust).sum(-1)
-    for weight, residual, _ in _soft(local, transl, target, usual, options):
-        cost = cost + (weight * residual.square()).sum((-1, -2))
-    if target.near is not None:
-        cost = cost + (transl - target.near[1]).square().sum(-1) / options.stay_sigma**2
-    return cost
-
-
-def _normal_equations(body_points, target: Target, local, transl, usual, options: PoseOptions):
-    """Approximate Hessian (N, C, C), gradient (N, C) and cost (N,)."""
-    points, terms, joints, rotations = body_points.posed(local, transl)
-    J = body_points.jacobian(terms, joints, rotations)
-    residual = points - target.points
-    weight = _point_weights(residual.norm(dim=-1), target, options)
-    WJ = (weight[..., None, None] * J).flatten(1, 2)
-    H = WJ.mT @ J.flatten(1, 2)
-    g = (WJ.mT @ residual.flatten(1)[..., None])[..., 0]
-    A = local.shape[1]
-    blocks = torch.arange(A) * 3 + 3
-    index = blocks[:, None] + torch.arange(3)
-    for w, r, D in _soft(local, transl, target, usual, options):
-        WD = w[..., None] * D
-        add = D.mT @ WD
-        H[:, index[:, :, None], index[:, None, :]] += add
-        g[:, 3:] += (WD.mT @ r[..., None])[..., 0].flatten(1)
-    if target.near is not None:
-        H[:, :3, :3] += torch.eye(3, dtype=H.dtype) / options.stay_sigma**2
-        g[:, :3] += (transl - target.near[1]) / options.stay_sigma**2
-    return H, g, _cost(body_points, target, local, transl, usual, options)
+def _total(terms: Sequence[Term], frames: Posed) -> Tensor:
+    return torch.stack([term.cost(frames) for term in terms]).sum(0)
 
 
 def start_pose(
