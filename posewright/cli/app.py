@@ -18,6 +18,7 @@ from posewright.cli import (
     run,
     scripts,
     serve,
+    synth,
     view,
 )
 
@@ -60,5 +61,6 @@ app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("train", context_settings=scripts.PASS_ON)(scripts.train)
 app.command("benchmark", context_settings=scripts.PASS_ON)(scripts.benchmark)
+app.command("synth")(synth.synth)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from posewright.core.errors import InputError
+from posewright.core.errors import InputError, MissingAssetError, MissingExtraError
 from posewright.core.files import atomic_path
 from posewright.datasets.synth.cameras import place_camera
 from posewright.datasets.synth.film import FrameView, film
@@ -31,10 +31,12 @@ from posewright.datasets.synth.stage import build_place
 from posewright.datasets.synth.truth import ClipTruth, keypoints_of, write_truth
 from posewright.io.calibration import save_rig
 from posewright.io.video import write_video
+from posewright.render.gl_picture import GlPainter
 from posewright.render.scene import Scene
 from posewright.render.sensor import expose, random_sensor
 from posewright.structures.cameras import Camera, CameraRig
 
+RENDERERS = ("reference", "opengl", "auto")
 QUALITY = 18
 """x264 CRF of the videos."""
 TRUTH_FILE, CALIBRATION_FILE, CLIP_FILE = "truth.npz", "calibration.toml", "clip.json"
@@ -48,6 +50,7 @@ def make_clip(
     folder: str | Path | None = None,
     maps: Sequence[str] = (),
     on_progress: Progress | None = None,
+    renderer: str = "reference",
 ) -> ClipTruth:
     """Make a clip.
 
@@ -56,11 +59,14 @@ def make_clip(
         folder: where its files go; None: no pictures are taken, only the truth is worked out.
         maps: further pictures to write: `depth`, `masks`, `normals`.
         on_progress: told after each picture.
+        renderer: `reference`; `opengl`: several times as fast, other at edges, needs EGL; `auto`: `opengl` where it is
+            there. The truth is the same.
 
     Raises:
         InputError: a recording that cannot be put on a body, or a camera for which there is no place.
     """
     _check_maps(maps)
+    painter = choose_painter(renderer) if folder is not None else None
     performance = perform(plan.performers, plan.fps, plan.topology)
     cameras = place_cameras(plan, performance)
     scene = build_place(plan, performance, cameras)
@@ -76,6 +82,7 @@ def make_clip(
             plan.supersample,
             folder is not None,
             "normals" in maps,
+            painter,
         )
         if folder is not None:
             frames = _written(frames, plan, c, camera, Path(folder), maps)
@@ -89,6 +96,24 @@ def make_clip(
     if folder is not None:
         _write_about(plan, truth, scene, Path(folder), maps)
     return truth
+
+
+def choose_painter(renderer: str) -> GlPainter | None:
+    """The OpenGL painter that `renderer` asks for (see `make_clip`); None: the reference takes the pictures.
+
+    Raises:
+        MissingExtraError, MissingAssetError: `opengl` without moderngl or EGL.
+    """
+    if renderer not in RENDERERS:
+        raise InputError(f"renderer {renderer!r}, expected one of {', '.join(RENDERERS)}")
+    if renderer == "reference":
+        return None
+    try:
+        return GlPainter()
+    except (MissingExtraError, MissingAssetError):
+        if renderer == "opengl":
+            raise
+        return None
 
 
 def place_cameras(plan: ClipPlan, performance: Performance) -> tuple[Camera, ...]:

@@ -18,8 +18,10 @@ import torch
 from posewright.datasets.synth.performance import BATCH, Performance
 from posewright.geometry.cameras import project_world
 from posewright.render.buffers import Buffers, trace
+from posewright.render.gl_picture import GlPainter
 from posewright.render.lens import pose
 from posewright.render.mesh import Mesh
+from posewright.render.rooms import with_meshes
 from posewright.render.scene import Scene
 from posewright.render.still import Still
 from posewright.structures.cameras import Camera
@@ -60,6 +62,7 @@ def film(
     supersample: int = 2,
     picture: bool = True,
     normals: bool = False,
+    painter: GlPainter | None = None,
 ) -> Iterator[FrameView]:
     """Film a clip, frame by frame.
 
@@ -71,14 +74,16 @@ def film(
         supersample: rays per pixel along each axis; of a moving camera's surroundings 1.
         picture: whether to take pictures; the truth alone is several times faster.
         normals: whether to give normals.
+        painter: takes the pictures instead of the reference renderer, several times as fast; the truth is the same.
     """
     moving = np.ndim(camera.R) > 2
-    still = None if moving else _still(scene, camera, None, supersample, picture)
+    by_reference = picture and painter is None
+    still = None if moving else _still(scene, camera, None, supersample, by_reference)
     frame = count()
     for start in range(0, performance.num_frames, BATCH):
         for skin in performance.vertices(start, min(start + BATCH, performance.num_frames)):
             f = next(frame)
-            around = still or _still(scene, camera, f, supersample, picture)
+            around = still or _still(scene, camera, f, supersample, by_reference)
             people = performance.dressed(skin)
             seen = [trace([mesh], camera, f if moving else None) for mesh in people]
             view = _who_is_seen(seen, around, normals)
@@ -90,7 +95,7 @@ def film(
             )
             yield replace(
                 view,
-                picture=around.with_people(people) if picture else None,
+                picture=_picture(around, people, painter) if picture else None,
                 visible=visible,
                 self_hidden=own,
                 visible_share=_shares(view.people, seen, people, camera, f if moving else None),
@@ -102,6 +107,12 @@ def _still(scene: Scene, camera: Camera, frame: int | None, supersample: int, pi
     if not picture:
         return Still(scene, camera, frame, 1, lit=False)
     return Still(scene, camera, frame, supersample, background=1 if frame is not None else None)
+
+
+def _picture(around: Still, people: list[Mesh], painter: GlPainter | None) -> np.ndarray:
+    if painter is None:
+        return around.with_people(people)
+    return painter.picture(with_meshes(around.scene, people), around.camera, around.frame)
 
 
 def _who_is_seen(seen: list[Buffers], around: Still, normals: bool) -> FrameView:
