@@ -53,6 +53,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
     "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
     "lifting/motionagformer": {"n_frames": FRAMES, "n_layers": 8, "dim_feat": 48, "dim_rep": 128},
+    "lifting/convformer": {"num_frame": FRAMES, "embed_dim_ratio": 16, "depth": 3},
+    "lifting/hopfir": {"dim": 128, "depth": 4},
     "lifting/gla_gcn": {"filter_widths": (3, 3, 3)},
     "lifting/mpm": {"frames": FRAMES, "stride_num": (3, 3, 3), "layers": 3, "channel": 96, "d_hid": 192},
     "lifting/hot": {"frames": FRAMES, "token_num": 9, "layer_index": 2, "dim": 96, "depth": 6, "hidden": 192},
@@ -61,6 +63,7 @@ SMALL: dict[str, dict[str, Any]] = {
 PUBLISHED = {
     "lifting/simple_baseline": "base",
     "lifting/semgcn": "base",
+    "lifting/hopfir": "base",
     "lifting/motionbert": "lite",
     "lifting/motionagformer": "xs",
     "lifting/hot": "hot_mixste",

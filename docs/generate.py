@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -30,7 +31,8 @@ unless its row says so.
 
 *Parity* counts the recordings of the official code, at small sizes with random weights, which our implementation
 reproduces to 1e-4 (`tests/parity`). The parameter counts of published methods are measured on the official classes, and
-ours are equal (a test).
+ours are equal (a test). *No other code*: the authors published none, so the file lists what it assumes (`posewright
+models show`), its sizes are *ours*, and its accuracy says little about the paper's.
 """
 
 
@@ -58,8 +60,12 @@ def weight_licences(method: ModuleType) -> str:
 
 
 def sizes(method: ModuleType) -> str:
-    """Return the published sizes with their parameter counts in millions."""
+    """Return the published sizes with their parameter counts in millions; ours where no official code exists."""
     counts = getattr(method, "PARAMETERS", {})
+    if not counts and method.PAPER.code is None:
+        with torch.device("meta"):
+            networks = {name: method.Model(config) for name, config in method.VARIANTS.items()}
+        counts = {f"{name} (ours)": sum(p.numel() for p in m.parameters()) for name, m in networks.items()}
     return ", ".join(f"{name}: {count / 1e6:.2f} M" for name, count in counts.items()) or "-"
 
 

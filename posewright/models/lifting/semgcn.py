@@ -2,7 +2,9 @@
 
 Zhao, Peng, Tian, Kapadia, Metaxas, "Semantic Graph Convolutional Networks for 3D Human Pose Regression", CVPR
 2019, https://arxiv.org/abs/1904.03345. Official code: https://github.com/garyzhao/SemGCN (Apache-2.0, Python
-2.7). Left out: image features pooled at the joints (section 3.4).
+2.7). Left out: image features pooled at the joints (section 3.4). Added: with `hops`, hop-wise attention
+(`nn.hop_attention`) after the input and every residual block, the plug-in claim of HopFIR (Zhai et al., ICCV
+2023), placed as the non-local blocks are; that paper's own placement is not known to us.
 
 Convention: keypoints (B, T, 16, 2), Human3.6M without the neck/nose joint, in screen units (x / w * 2 - 1, y
 / w * 2 - h / w); joints (B, T, 16, 3) in metres, camera axes, relative to the pelvis. Frames do not see one
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from posewright.core.weights import Paper, Weights
 from posewright.nn.checkpoints import KeyTable, load_strictly
 from posewright.nn.graph import NodeNorm, SemanticGraphConvolution, bone_adjacency
+from posewright.nn.hop_attention import HopwiseResidual
 from posewright.skeletons.joint_sets import H36M_16
 from posewright.structures.lifting import Lifting
 
@@ -46,6 +49,8 @@ class Config:
     nodes_group: tuple[tuple[int, ...], ...] | None = None
     """Groups of joints for the non-local blocks; None: no non-local blocks."""
     p_dropout: float | None = None
+    hops: int | None = None
+    """Largest distance of the groups of hop-wise attention (HopFIR); None: none, as published."""
     parents: tuple[int, ...] = H36M_16.parents
     """The skeleton."""
 
@@ -123,22 +128,22 @@ class Model(nn.Module):
             check_groups(c.nodes_group, c.num_joints if adjacency is None else adjacency.shape[0])
         self.config = c
         adjacency = bone_adjacency(c.parents) + torch.eye(c.num_joints) if adjacency is None else adjacency
-        self.input = nn.Sequential(GraphConvolution(2, c.hid_dim, adjacency, c.p_dropout), *self._non_local())
+        self.input = nn.Sequential(
+            GraphConvolution(2, c.hid_dim, adjacency, c.p_dropout), *self._attention(adjacency)
+        )
         layers = [
             layer
             for _ in range(c.num_layers)
-            for layer in (ResidualBlock(c.hid_dim, adjacency, c.p_dropout), *self._non_local())
+            for layer in (ResidualBlock(c.hid_dim, adjacency, c.p_dropout), *self._attention(adjacency))
         ]
         self.layers = nn.Sequential(*layers)
         self.output = SemanticGraphConvolution(c.hid_dim, 3, adjacency)
 
-    def _non_local(self) -> list[NonLocal]:
-        """Return a non-local block, or nothing for the plain variant."""
-        return (
-            []
-            if self.config.nodes_group is None
-            else [NonLocal(self.config.hid_dim, self.config.nodes_group)]
-        )
+    def _attention(self, adjacency: Float[Tensor, "J J"]) -> list[nn.Module]:
+        """Return what follows a block: non-local attention, hop-wise attention, both, or nothing (plain variant)."""
+        c = self.config
+        non_local = [] if c.nodes_group is None else [NonLocal(c.hid_dim, c.nodes_group)]
+        return [*non_local, *([] if c.hops is None else [HopwiseResidual(c.hid_dim, adjacency, c.hops)])]
 
     def forward(self, keypoints: Float[Tensor, "B T J 2"]) -> Float[Tensor, "B T J 3"]:
         x = self.layers(self.input(keypoints.flatten(0, 1)))
@@ -192,9 +197,9 @@ def load_official(
     return load_strictly(model, state_dict, OFFICIAL_KEYS, squeeze=(r"\.nonlocal\.",))
 
 
-VARIANTS = {"base": Config(), "nonlocal": Config(nodes_group=GROUPS)}
+VARIANTS = {"base": Config(), "nonlocal": Config(nodes_group=GROUPS), "hopwise": Config(hops=3)}
 PARAMETERS = {"base": 267_343, "nonlocal": 434_703}
-"""Measured on the official class."""
+"""Measured on the official class; there is none with hop-wise attention."""
 
 WEIGHTS = {
     "h36m_gt": Weights(

@@ -1,7 +1,9 @@
 """Every lifter of the zoo at a size that runs in milliseconds, and the shape of its keypoints."""
 
 from posewright.models.lifting import (
+    convformer,
     gla_gcn,
+    hopfir,
     hot,
     ktpformer,
     mhformer,
@@ -19,6 +21,10 @@ SMALL = {
     "lifting/simple_baseline": (simple_baseline.Config(32, 2), (4, 3, 16, 2)),
     "lifting/semgcn": (semgcn.Config(16, 2), (4, 3, 16, 2)),
     "lifting/semgcn:nonlocal": (semgcn.Config(16, 2, semgcn.GROUPS), (4, 3, 16, 2)),
+    "lifting/semgcn:hopwise": (semgcn.Config(16, 2, hops=3), (4, 3, 16, 2)),
+    "lifting/hopfir": (hopfir.Config(16, 2), (4, 3, 17, 2)),
+    "lifting/convformer": (convformer.Config(9, embed_dim_ratio=8, depth=2), (4, 9, 17, 2)),
+    "lifting/convformer:all": (convformer.Config(9, embed_dim_ratio=8, depth=2, output="all"), (4, 9, 17, 2)),
     "lifting/videopose3d": (videopose3d.Config(filter_widths=(3, 3), channels=16), (4, 12, 17, 2)),
     "lifting/videopose3d:causal": (
         videopose3d.Config(filter_widths=(3, 3), channels=16, causal=True),
