@@ -159,6 +159,7 @@ def score_case(case: Case, folder: Path, mediapipe: Path | None) -> Iterator[dic
 
 def described(case: Case, method: str, view: ViewTruth, motion: Motion) -> dict:
     """Scores of a motion as a row."""
+    assert motion.keypoints is not None
     match, finding = score_keypoints(view, motion.keypoints)
     row = {"clip": case.name, "condition": case.condition, "method": method}
     row |= rounded(finding | score_motion(view, motion, match))
@@ -197,7 +198,11 @@ def described_in_world(case: Case, method: str, truth: ClipTruth, motion: Motion
     joints = motion.joints[:, :, motion.skeleton.indices(*COCO_17.joint_names)]
     projected = keypoints_of({"coco_17": joints}, camera)["coco_17"]
     keypoints = Keypoints2D(
-        COCO_17, projected, np.isfinite(projected).all(-1).astype(np.float32), camera.image_size, truth.fps
+        COCO_17,
+        projected,
+        np.asarray(np.isfinite(projected).all(-1), np.float32),
+        camera.image_size,
+        truth.fps,
     )
     return described(case, method, view, replace(motion, keypoints=keypoints, camera=camera))
 
@@ -207,7 +212,7 @@ def obtain(case: Case, folder: Path, cameras: tuple[CameraPlan, ...]) -> Path:
     clip = folder / case.name.replace(" ", "_").replace(",", "")
     if not (clip / "truth.npz").exists():
         clip.mkdir(parents=True, exist_ok=True)
-        make_clip(plan_of(case, cameras), clip)
+        make_clip(plan_of(case, cameras), clip, renderer="auto")
     return clip
 
 

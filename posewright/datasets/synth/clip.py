@@ -13,7 +13,7 @@ and a folder of PNG pictures per camera and kind of map:
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,20 +73,21 @@ def make_clip(
     truth = _still_unseen(plan, performance, cameras)
     total = performance.num_frames * len(cameras)
     views = []
-    for c, camera in enumerate(cameras):
-        frames = film(
-            performance,
-            scene,
-            camera,
-            truth.keypoints[c],
-            plan.supersample,
-            folder is not None,
-            "normals" in maps,
-            painter,
-        )
-        if folder is not None:
-            frames = _written(frames, plan, c, camera, Path(folder), maps)
-        views.append(_gathered(frames, c * performance.num_frames, total, on_progress))
+    with painter or nullcontext():
+        for c, camera in enumerate(cameras):
+            frames = film(
+                performance,
+                scene,
+                camera,
+                truth.keypoints[c],
+                plan.supersample,
+                folder is not None,
+                "normals" in maps,
+                painter,
+            )
+            if folder is not None:
+                frames = _written(frames, plan, c, camera, Path(folder), maps)
+            views.append(_gathered(frames, c * performance.num_frames, total, on_progress))
     truth = replace(
         truth,
         visible=tuple(v[0] for v in views),
