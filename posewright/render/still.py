@@ -22,8 +22,8 @@ from posewright.render.scene import Scene, backdrop_light
 from posewright.render.shading import albedo, encode, shade
 from posewright.structures.cameras import Camera
 
-_REACH = 1.1
-"""How much wider than the shadow map the beam is in which shadows are looked for."""
+_RUN = 128
+"""Points next to one another, in rows of the picture, that are looked at together first."""
 
 
 class Still:
@@ -36,13 +36,12 @@ class Still:
         supersample: rays per pixel along each axis for people and shadows.
         background: rays per pixel along each axis for the surroundings: `supersample`, or 1, which is several times
             faster and leaves the edges of walls and boxes jagged. None: `supersample`.
-        lit: False: only `depth` and `normals` are wanted, no pictures.
+        lit: False: only `depth` and `normals()` are wanted, no pictures.
 
     Attributes:
         picture: (H, W, 3) uint8, the surroundings alone.
         fine: the camera with `supersample` times the pixels.
         depth: (H, W) float32 metres at the pixels' centres, infinite where nothing is seen.
-        normals: (H, W, 3) float32, camera axes, at the pixels' centres; NaN where nothing is seen.
     """
 
     def __init__(
@@ -62,11 +61,15 @@ class Still:
         self._static = gather(scene.meshes)
         self._casts = any(mesh.casts_shadow for mesh in scene.meshes)
         centres = trace(self._static, camera, frame)
-        self.depth, self.normals = np.nan_to_num(centres.depth(), nan=np.inf), centres.normals()
+        self.depth, self._centres = np.nan_to_num(centres.depth(), nan=np.inf), centres
         if not lit:
             return
         seen = centres if self.background == 1 else trace(self._static, self.fine, frame)
         self._light_up(seen, camera if self.background == 1 else self.fine)
+
+    def normals(self) -> np.ndarray:
+        """(H, W, 3) float32, camera axes, at the pixels' centres; NaN where nothing is seen."""
+        return self._centres.normals()
 
     def with_people(self, people: Sequence[Mesh]) -> np.ndarray:
         """Take a picture (H, W, 3) uint8 sRGB with people in it."""
@@ -92,6 +95,13 @@ class Still:
         sky, ground = (np.array(c, np.float32) for c in (self.scene.ambient.sky, self.scene.ambient.ground))
         unlit[seen.pixel] = colors * (ground + (0.5 + 0.5 * normals[:, 2:]) * (sky - ground))
         self._unlit, self._points, self._normals = unlit, points.astype(np.float32), normals
+        starts = np.arange(0, len(points), _RUN)
+        low, high = (
+            f.reduceat(self._points, starts) if len(starts) else self._points
+            for f in (np.minimum, np.maximum)
+        )
+        self._run_middles = (low + high) / 2
+        self._run_radii = np.sqrt(np.einsum("ri,ri->r", high - low, high - low)) / 2
         self._row = np.full(len(unlit), -1, np.int32)
         self._row[seen.pixel] = np.arange(len(seen.pixel), dtype=np.int32)
         self._seen_depth = np.full(len(unlit), np.inf, np.float32)
@@ -111,10 +121,17 @@ class Still:
         """Rows of the seen points that people keep some of a lamp's light from, and the share that still comes."""
         if shadow is None:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        near = np.flatnonzero(_in_beam(source, shadow, self._points))
+        near = self._in_beam(shadow)
         share = lit_share(shadow, self._points[near].astype(np.float64), self._normals[near])
         dark = np.flatnonzero(share < 0.999)
         return near[dark], share[dark]
+
+    def _in_beam(self, shadow: ShadowMap) -> np.ndarray:
+        """Rows of the points that may lie in the shadow of what the map holds: runs of them first, then each."""
+        near = np.flatnonzero(_reached(shadow, self._run_middles, self._run_radii))
+        rows = (near[:, None] * _RUN + np.arange(_RUN)).ravel()
+        rows = rows[rows < len(self._points)]
+        return rows[_reached(shadow, self._points[rows], np.zeros(1, np.float32))]
 
     def _in_front(self, buffers: Buffers) -> Buffers:
         """Keep the people's pixels that nothing of the surroundings hides."""
@@ -189,13 +206,13 @@ def _strength(source: Light, shadow: ShadowMap | None, points: np.ndarray, norma
     return strength
 
 
-def _in_beam(source: Light, shadow: ShadowMap, points: np.ndarray) -> np.ndarray:
-    """(P,) bool: points (P, 3), world, that may lie in the shadow of what the map holds: those its cone may reach."""
+def _reached(shadow: ShadowMap, points: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """(N,) bool: balls around points (N, 3), world, that a shadow of what the map holds may reach."""
     local = points @ shadow.R.T.astype(np.float32) + shadow.t.astype(np.float32)
-    along = local[:, 2]
-    half = np.float32(_REACH * len(shadow.depth) / 2 / shadow.K[0, 0]) * along
+    tangent = len(shadow.depth) / 2 / shadow.K[0, 0]
+    wide = np.float32(tangent) * local[:, 2] + np.float32(np.hypot(1, tangent)) * radii
     nearest = np.nanmin(shadow.depth) - 2 * shadow.texel
-    return (along > nearest) & (np.abs(local[:, 0]) < half) & (np.abs(local[:, 1]) < half)
+    return (local[:, 2] + radii > nearest) & (np.abs(local[:, :2]) < wide[:, None]).all(1)
 
 
 def _focal(camera: Camera) -> float:

@@ -118,7 +118,7 @@ def _picture(around: Still, people: list[Mesh], painter: GlPainter | None) -> np
 def _who_is_seen(seen: list[Buffers], around: Still, normals: bool) -> FrameView:
     """Nearest surface of each pixel: depth, who it is, normals."""
     depth, people = around.depth.copy(), np.full(around.depth.shape, -1, np.int32)
-    directions = around.normals.copy() if normals else None
+    directions = around.normals() if normals else None
     for p, buffers in enumerate(seen):
         nearer = np.flatnonzero(buffers.points[:, 2] < depth.ravel()[buffers.pixel])
         pixel = buffers.pixel[nearer]
