@@ -1,7 +1,7 @@
 """Import our BVH, GLB, FBX and .blend files into Blender (the bpy wheel) and compare joint world positions.
 
-Also: number of frames and frame rate; that a T-posed character stands upright (+Z) and faces -Y with its left
-at +X.
+Also: the vertices of the skinned meshes of our body.glb; number of frames and frame rate; that a T-posed character
+stands upright (+Z) and faces -Y with its left at +X.
 
 Run inside an interpreter that has bpy: `python clients/blender_check.py SAMPLES [RESULTS.json]`.
 """
@@ -10,7 +10,7 @@ import sys
 
 import bpy
 import numpy as np
-from expected import Checks, largest_mm, samples
+from expected import Checks, bodies, check_vertices, largest_mm, samples
 
 
 def load(file: str, fps: float) -> None:
@@ -117,6 +117,29 @@ def check_facing(checks: Checks, name: str, suffix: str, file: str, fps: float) 
     )
 
 
+def check_body(checks: Checks, name: str, sample: dict) -> None:
+    """Compare the skinned mesh of every person."""
+    fps = float(sample["fps"])
+    load(sample["file"], fps)
+    found = []
+    for t in sample["frames"].tolist():
+        bpy.context.scene.frame_set(t)
+        graph = bpy.context.evaluated_depsgraph_get()
+        meshes = sorted((o for o in bpy.context.scene.objects if o.type == "MESH"), key=lambda o: o.name)
+        found.append([vertices(o.evaluated_get(graph)) for o in meshes if o.find_armature()])
+    check_vertices(checks, name, sample, found)
+
+
+def vertices(shown) -> np.ndarray:
+    """(V, 3) world positions of an evaluated mesh."""
+    mesh = shown.to_mesh()
+    flat = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", flat)
+    matrix = np.array(shown.matrix_world)
+    shown.to_mesh_clear()
+    return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
 def main() -> int:
     """Check every sample in every format."""
     checks = Checks(f"blender {bpy.app.version_string}")
@@ -126,6 +149,8 @@ def main() -> int:
                 check_file(checks, name, sample, suffix, files)
                 if name == "made":
                     check_facing(checks, name, suffix, files[0], float(sample["fps"]))
+    for name, sample in bodies(sys.argv[1]).items():
+        check_body(checks, name, sample)
     return checks.finish(sys.argv[2] if len(sys.argv) > 2 else None)
 
 

@@ -59,6 +59,35 @@ def samples(folder: str) -> dict[str, dict]:
     return out
 
 
+def bodies(folder: str) -> dict[str, dict]:
+    """Expected vertices by name: `frames` (F,), `body` and `skinned` (F, P, V, 3) metres, `there` (F, P)."""
+    out = {}
+    for file in sorted(Path(folder).glob("*_bodies.npz")):
+        with np.load(file) as archive:
+            sample = {key: archive[key] for key in archive.files}
+        out[file.name.removesuffix("_bodies.npz")] = sample | {"file": str(sample["path"])}
+    if not out:
+        sys.stdout.write("skip body.glb: no body among the samples\n")
+    return out
+
+
+def check_vertices(checks: Checks, name: str, sample: dict, found: list[list[np.ndarray]]) -> None:
+    """Compare the vertices that a program shows, per frame and person, with ours."""
+    frames, people = sample["there"].shape
+    if len(found) != frames or any(len(meshes) != people for meshes in found):
+        checks.check(name, "body.glb meshes missing", float("inf"), 0, "meshes")
+        return
+    for what, limit in (("skinned", 0.1), ("body", 2.0)):
+        worst = [
+            largest_mm(found[f][p], sample[what][f, p])
+            for f in range(frames)
+            for p in range(people)
+            if sample["there"][f, p]
+        ]
+        against = "four weights per vertex" if what == "skinned" else "the body itself"
+        checks.check(name, f"body.glb vertices against {against}", max(worst), limit, "mm")
+
+
 def largest_mm(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest distance in millimetres where something is expected; infinite if that is missing."""
     if found.shape != expected.shape:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pygltflib
-from expected import Checks, samples
+from expected import Checks, bodies, samples
 
 VALIDATE = """
 const validator = require('gltf-validator');
@@ -27,7 +27,7 @@ validator.validateBytes(bytes).then(report => console.log(JSON.stringify(
 """
 
 
-def khronos(checks_rows: list[dict], folder: Path, found: dict[str, dict]) -> int:
+def khronos(checks_rows: list[dict], folder: Path, files: dict[str, str]) -> int:
     """Run the reference validator on every file and return the number of failed checks."""
     node = shutil.which("node")
     if node is None or not (folder / "node_modules" / "gltf-validator").is_dir():
@@ -36,8 +36,8 @@ def khronos(checks_rows: list[dict], folder: Path, found: dict[str, dict]) -> in
         )
         return 0
     failed = 0
-    for name, sample in found.items():
-        words = [node, "-e", VALIDATE, sample["files"][".glb"][0]]
+    for name, file in files.items():
+        words = [node, "-e", VALIDATE, file]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True, timeout=600)
         report = json.loads(done.stdout)
         checks = Checks(f"Khronos glTF validator {report['version']}")
@@ -99,10 +99,15 @@ def main() -> int:
     """Check every sample."""
     found = samples(sys.argv[1])
     checks = Checks(f"pygltflib {version('pygltflib')}")
-    checks.failed += khronos(checks.rows, Path(sys.argv[3] if len(sys.argv) > 3 else "."), found)
+    files = {name: sample["files"][".glb"][0] for name, sample in found.items()}
+    meshes = bodies(sys.argv[1])
+    files |= {f"{name} body": sample["file"] for name, sample in meshes.items()}
+    checks.failed += khronos(checks.rows, Path(sys.argv[3] if len(sys.argv) > 3 else "."), files)
     for name, sample in found.items():
         frames, people = sample["joints"].shape[:2]
-        structure(checks, name, sample["files"][".glb"][0], people, frames)
+        structure(checks, name, files[name], people, frames)
+    for name, sample in meshes.items():
+        structure(checks, f"{name} body", sample["file"], sample["there"].shape[1], int(sample["num_frames"]))
     return checks.finish(sys.argv[2] if len(sys.argv) > 2 else None)
 
 

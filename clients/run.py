@@ -23,9 +23,11 @@ CLIENTS = {
     "opensim": ["opensim==4.6.*"],
     "c3d": ["ezc3d==1.7.*", "c3d==0.6.0"],
     "gltf": ["pygltflib==1.16.*", "numpy==2.*"],
+    "three": ["playwright==1.65.*", "numpy==2.*"],
 }
 """Environment -> what is installed into it; `<name>_check.py` runs in it."""
-GLTF_VALIDATOR = "gltf-validator@2.0.0-dev.3.10"
+NODE_PACKAGES = {"gltf": "gltf-validator@2.0.0-dev.3.10", "three": "three@0.180.0"}
+"""Environment -> npm package installed beside it, where npm is."""
 
 
 def environment(name: str, packages: list[str]) -> Path:
@@ -41,10 +43,10 @@ def environment(name: str, packages: list[str]) -> Path:
     return python
 
 
-def khronos_validator(folder: Path) -> None:
-    """Install the reference validator where npm is; without it, the structure is still checked."""
+def node_package(folder: Path, package: str) -> None:
+    """Install an npm package where npm is; without it, the check that needs it says so."""
     npm = shutil.which("npm")
-    if npm and not (folder / "node_modules" / "gltf-validator").is_dir():
+    if npm and not (folder / "node_modules" / package.partition("@")[0]).is_dir():
         words = [
             npm,
             "install",
@@ -53,11 +55,11 @@ def khronos_validator(folder: Path) -> None:
             "--no-fund",
             "--prefix",
             str(folder),
-            GLTF_VALIDATOR,
+            package,
         ]
         done = subprocess.run(words, check=False)
         if done.returncode:
-            say("npm could not install Khronos' glTF validator")
+            say(f"npm could not install {package}")
 
 
 def say(text: str) -> None:
@@ -82,7 +84,8 @@ def write_results(rows: list[dict]) -> None:
 def main() -> int:
     """Run everything; the interpreter that runs this is posewright's."""
     pythons = {name: environment(name, packages) for name, packages in CLIENTS.items()}
-    khronos_validator(HOME / "gltf")
+    for name, package in NODE_PACKAGES.items():
+        node_package(HOME / name, package)
     folder = HOME / "samples"
     shutil.rmtree(folder, ignore_errors=True)
     with_blender = os.environ | {"POSEWRIGHT_BLENDER_PYTHON": str(pythons["blender"])}
@@ -91,9 +94,7 @@ def main() -> int:
     for name, python in pythons.items():
         results = HOME / f"{name}.json"
         results.unlink(missing_ok=True)
-        done = subprocess.run(
-            [python, HERE / f"{name}_check.py", folder, results, HOME / "gltf"], check=False
-        )
+        done = subprocess.run([python, HERE / f"{name}_check.py", folder, results, HOME / name], check=False)
         failed += [name] if done.returncode else []
         rows += json.loads(results.read_text()) if results.exists() else []
     if rows:

