@@ -4,7 +4,11 @@ A detector sometimes calls a limb, or a whole body seen from behind, by the othe
 right names make the limb move smoothly: over each limb group the labels (as they are, or exchanged) that need the least
 acceleration are found exactly by dynamic programming (Viterbi 1967) over pairs of neighbouring frames. Using
 acceleration and not distance keeps the legs of somebody walking past apart: they pass each other at speed. Each
-exchanged frame and each change costs a little, so that the detector is believed where motion says nothing.
+exchanged frame and each change costs a little, so that the detector is believed where motion says nothing; head and
+legs are believed to be exchanged where the arms are, because a body seen from behind is exchanged as a whole.
+
+Between two sides' names a detector often passes through a frame in which both fall on the middle, and an exchange looks
+smooth; so acceleration is taken over wider steps too, across such frames.
 
 What this cannot see: a clip in which the sides are exchanged from the first frame to the last.
 """
@@ -18,11 +22,17 @@ GROUPS = {
     "arms": ("shoulder", "elbow", "wrist", "pinky", "index", "thumb"),
     "legs": ("hip", "knee", "ankle", "heel", "toe"),
 }
+ARMS = tuple(GROUPS).index("arms")
 FRAME_COST = 0.004
 """Cost of one exchanged frame at 30 frames per second, in sizes of the person per keypoint."""
 CHANGE_COST = 0.02
 MAX_ACCELERATION = 0.25
 """Sizes of the person per frame squared; more counts as this much."""
+LEAST_WEIGHT = 0.15
+"""Where keypoints are trusted less than this on average, their motion counts for less."""
+STEPS = {1: (1.0, None), 2: (0.5, 1), 4: (0.5, 1)}
+"""Frames from one to the next of the three whose acceleration counts, how much it counts, and of how many pairs of the
+group: over wide steps limbs swing, so only the first pair counts, shoulders or hips."""
 
 
 def repair_swaps(
@@ -40,15 +50,22 @@ def repair_swaps(
     swapped = np.zeros((T, P, len(GROUPS)), bool)
     positions, confidence = positions.copy(), confidence.copy()
     size = person_size(positions)
-    for g, words in enumerate(GROUPS.values()):
+    for group in ("arms", *(name for name in GROUPS if name != "arms")):
+        g = tuple(GROUPS).index(group)
         left = [
-            i for i, n in enumerate(skeleton.joint_names) if n.startswith("left_") and _is_about(n, words)
+            i
+            for i, n in enumerate(skeleton.joint_names)
+            if n.startswith("left_") and _is_about(n, GROUPS[group])
         ]
-        if T < 3 or not left:
+        if T < 3 or not P or not left:
             continue
         right = skeleton.mirror[left].tolist()
-        cost = acceleration_costs(positions, confidence, left, right, size)
-        swapped[:, :, g] = best_labels(cost, FRAME_COST * 30 / fps, CHANGE_COST)
+        costs = {
+            step: weight * acceleration_costs(positions, confidence, left[:n], right[:n], size, step)
+            for step, (weight, n) in STEPS.items()
+        }
+        own = FRAME_COST * 30 / fps * np.where(swapped[:, :, ARMS], -1.0, 1.0)
+        swapped[:, :, g] = best_labels(costs, own, CHANGE_COST)
         for values in (positions, confidence):
             sides = values[:, :, left + right].copy()
             other = values[:, :, right + left]
@@ -67,50 +84,66 @@ def person_size(positions: np.ndarray) -> np.ndarray:
     return np.maximum(median, 1.0)
 
 
-def acceleration_costs(positions, confidence, left: list[int], right: list[int], size) -> np.ndarray:
-    """Return (T - 2, P, 2, 2, 2): the mean acceleration at frames t, t + 1, t + 2 for each choice of labels.
+def acceleration_costs(
+    positions, confidence, left: list[int], right: list[int], size, step: int
+) -> np.ndarray:
+    """Return (T, P, 2, 2, 2): the mean acceleration at frames t - 2 step, t - step, t for each choice of labels.
 
-    An index of 0 is the labels as they are, 1 exchanged.
+    Keypoints count by their confidence. An index of 0 is the labels as they are, 1 exchanged; 0 where there is no
+    such frame.
     """
+    T, P = positions.shape[:2]
     pair = positions[:, :, [left, right]] / size[:, None, None, None]
     trust = confidence[:, :, [left, right]]
     sides = np.stack([pair, pair[:, :, ::-1]], 2)
     weights = np.stack([trust, trust[:, :, ::-1]], 2)
-    T, P = positions.shape[:2]
-    out = np.zeros((T - 2, P, 2, 2, 2))
-    for a, b, c in np.ndindex(2, 2, 2):
-        bend = sides[:-2, :, a] - 2 * sides[1:-1, :, b] + sides[2:, :, c]
+    out = np.zeros((T, P, 2, 2, 2), np.float32)
+    first, middle, last = (slice(k * step, T - (2 - k) * step) for k in range(3))
+    for a, b, c in np.ndindex(2, 2, 2) if 2 * step < T else ():
+        bend = sides[first, :, a] - 2 * sides[middle, :, b] + sides[last, :, c]
         amount = np.minimum(np.linalg.norm(bend, axis=-1), MAX_ACCELERATION)
-        weight = weights[:-2, :, a] * weights[1:-1, :, b] * weights[2:, :, c]
+        weight = weights[first, :, a] * weights[middle, :, b] * weights[last, :, c]
         weight = np.where(np.isfinite(amount), weight, 0.0)
-        out[:, :, a, b, c] = (np.nan_to_num(amount) * weight).mean((-2, -1))
+        heard = np.maximum(weight.mean((-2, -1)), LEAST_WEIGHT)
+        out[2 * step :, :, a, b, c] = (np.nan_to_num(amount) * weight).mean((-2, -1)) / heard
     return out
 
 
-def best_labels(cost: np.ndarray, frame_cost: float, change_cost: float) -> np.ndarray:
+def best_labels(costs: dict[int, np.ndarray], frame_costs: np.ndarray, change_cost: float) -> np.ndarray:
     """Return the (T, P) bool labels of least cost, True: exchanged.
 
+    The state of the search is the labels of the last frames, as many as the widest step reaches back.
+
     Args:
-        cost: (T - 2, P, 2, 2, 2), see `acceleration_costs`.
-        frame_cost: of each exchanged frame.
+        costs: step -> (T, P, 2, 2, 2), see `acceleration_costs`.
+        frame_costs: (T, P) of each frame, if it is exchanged.
         change_cost: of each change between neighbouring frames.
     """
-    steps, people = cost.shape[:2]
-    own = np.array([0.0, frame_cost])
-    change = change_cost * (1 - np.eye(2))
-    total = np.broadcast_to(own[:, None] + own[None] + change, (people, 2, 2)).copy()
-    came_from = np.zeros((steps, people, 2, 2), np.int8)
-    for t in range(steps):
-        options = total[:, :, :, None] + cost[t] + own + change
-        came_from[t] = options.argmin(1)
-        total = options.min(1)
-    labels = np.zeros((steps + 2, people), np.int64)
-    last = total.reshape(people, 4).argmin(1)
-    labels[-2], labels[-1] = last // 2, last % 2
-    everyone = np.arange(people)
-    for t in range(steps - 1, -1, -1):
-        labels[t] = came_from[t, everyone, labels[t + 1], labels[t + 2]]
-    return labels.astype(bool)
+    T, P = frame_costs.shape
+    reach = 2 * max(costs)
+    states = np.arange(1 << reach)
+    label = {back: states >> (back - 1) & 1 for back in range(1, reach + 1)}
+    total = np.where(states == 0, 0.0, np.inf) * np.ones((P, 1))
+    total[:, -1] = 0.0  # nothing came before the first frame: it is not a change either way
+    came_from = np.zeros((T, P, 2, len(states) // 2), bool)
+    for t in range(T):
+        following = np.empty_like(total)
+        for new in (0, 1):
+            option = total + new * frame_costs[t, :, None] + change_cost * (label[1] != new)
+            for step, cost in costs.items():
+                option += cost[t][:, label[2 * step], label[step], new]
+            older = option.reshape(P, 2, -1)
+            came_from[t, :, new] = older[:, 1] < older[:, 0]
+            following[:, new::2] = older.min(1)
+        total = following
+    labels = np.zeros((T, P), bool)
+    state = total.argmin(1)
+    everyone = np.arange(P)
+    for t in range(T - 1, -1, -1):
+        labels[t] = state & 1
+        oldest = came_from[t, everyone, state & 1, state >> 1]
+        state = state >> 1 | oldest.astype(np.int64) << (reach - 1)
+    return labels
 
 
 def _is_about(name: str, words: tuple[str, ...]) -> bool:

@@ -104,15 +104,42 @@ def test_contract_other_skeletons(skeleton):
 def test_law_best_labels_is_the_least_of_all():
     """Against all labelings of a short clip, tried one by one."""
     rng = np.random.default_rng(1)
-    cost = rng.random((4, 1, 2, 2, 2))
-    found = best_labels(cost, 0.1, 0.2)[:, 0]
+    T, P = 8, 2
+    own = rng.uniform(-0.1, 0.2, (T, P))
+    costs = {step: rng.random((T, P, 2, 2, 2)) for step in (1, 2)}
+    for step, cost in costs.items():
+        cost[: 2 * step] = 0
+    found = best_labels(costs, own, 0.2)
 
-    def total(labels):
-        own = 0.1 * sum(labels) + 0.2 * sum(a != b for a, b in zip(labels[:-1], labels[1:], strict=True))
-        return own + sum(cost[t, 0, labels[t], labels[t + 1], labels[t + 2]] for t in range(4))
+    def total(labels, p):
+        changes = 0.2 * sum(a != b for a, b in zip(labels[:-1], labels[1:], strict=True))
+        bends = sum(
+            cost[t, p, labels[t - 2 * step], labels[t - step], labels[t]]
+            for step, cost in costs.items()
+            for t in range(2 * step, T)
+        )
+        return own[:, p] @ labels + changes + bends
 
-    every = [total(labels) for labels in np.ndindex(*[2] * 6)]
-    assert total(found.astype(int)) == pytest.approx(min(every))
+    for p in range(P):
+        least = min(total(labels, p) for labels in np.ndindex(*[2] * T))
+        assert total(found[:, p].astype(int), p) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("frames", [list(range(40, 62)), list(range(70, 90))])
+def test_exchange_through_frames_that_fall_on_the_middle(frames):
+    """A detector that changes its mind passes through a frame in which both sides lie together."""
+    clean = walker(side_on=False)
+    seen = exchange(clean, frames)
+    between = [frames[0] - 1, frames[-1] + 1]
+    seen[between] = (seen[between] + seen[between][:, :, MEDIAPIPE_33.mirror]) / 2
+    confidence = np.ones((120, 1, 33))
+    elbows = MEDIAPIPE_33.indices("left_elbow", "right_wrist", "left_index", "left_pinky", "left_thumb")
+    confidence[:, :, elbows] = 0.15
+    _, _, swapped = repair_swaps(seen, confidence, MEDIAPIPE_33, FPS)
+    inner = frames[1:-1]
+    assert swapped[inner].all()
+    assert not swapped[: frames[0] - 2].any()
+    assert not swapped[frames[-1] + 3 :].any()
 
 
 def test_size_is_the_median_diagonal():
