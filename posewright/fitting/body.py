@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from posewright.bodies.model import BodyModel
-from posewright.fitting.points import BodyPoints, active_joints, body_points
-from posewright.fitting.pose import PoseOptions, Target, habits, pose_terms, solve_pose, start_pose
+from posewright.fitting.anatomy import standing_terms, unrolled_start
+from posewright.fitting.floor import FloorOptions, standing, touching, with_soles
+from posewright.fitting.points import BodyPoints, body_points
+from posewright.fitting.pose import PoseOptions, Target, pose_terms, solve_pose, start_pose
 from posewright.fitting.shape import ShapeOptions, fit_shape
+from posewright.fitting.terms import Term
 from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_matrix
 from posewright.geometry.signals import butterworth, fill_gaps
 from posewright.skeletons.joint_sets import get
@@ -33,6 +36,8 @@ class FitOptions:
     pose: PoseOptions = field(default_factory=PoseOptions)
     cutoff_hz: float = 6.0
     """Movement of joints faster than this is taken for noise; 0: every frame by itself."""
+    floor: FloorOptions | None = None
+    """Feet stand on the floor z = 0 and do not slide; None: there is no floor."""
     max_gap_s: float = 0.5
     """Frames without anyone: gaps up to so many seconds are bridged."""
     unreachable_m: float = 0.05
@@ -64,6 +69,7 @@ def fit_body(
     fps: float,
     options: FitOptions = FitOptions(),
     betas: Float[Tensor, " S"] | None = None,
+    contacts: Bool[np.ndarray, "T 2"] | None = None,
 ) -> BodyFit:
     """Fit one person over a clip.
 
@@ -75,34 +81,41 @@ def fit_body(
         fps: frames per second.
         options: see `FitOptions`.
         betas: shape, if it is known.
+        contacts: when the left and the right foot touch the floor, for `options.floor`; None: found from the fit.
 
     Raises:
         ValueError: shapes do not agree, or the joint set has fewer than four joints that the body has.
+        InputError: `options.floor` for a body without feet.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     joints, confidence = _checked(joints, confidence, skeleton, body)
+    _check_contacts(contacts, len(joints))
     if betas is None:
         betas = fit_shape(body, joints, confidence, skeleton, options.shape)
     points = body_points(body, betas.detach(), skeleton.name)
     filled, sure = _filled(joints, confidence, fps, options)
     target = Target(torch.from_numpy(filled), torch.from_numpy(sure) * points.defined)
-    usual = habits(points, _roles(body))
+    known = standing_terms(body, points, options.pose)
     T = len(joints)
     seen = np.flatnonzero((target.weights.numpy() > 0).sum(-1) >= 3)
     if not len(seen):
         return _missing(body, betas, T, len(skeleton))
     rows = torch.from_numpy(seen)
     part = target.rows(rows)
-    local, transl = solve_pose(
-        points, pose_terms(part, usual, options.pose), start_pose(points, part), options.pose
-    )
+    local, transl = start_pose(points, part)
+    start = unrolled_start(body, points, local, options.pose), transl
+    local, transl = solve_pose(points, pose_terms(part, known, options.pose), start, options.pose)
     local = _carried(local, points, part.weights)
     local, transl, frames = _bridged(local, transl, seen, T, fps, options)
     if options.cutoff_hz and len(frames) > 3:
         near = _smooth(local, transl, frames, fps, options.cutoff_hz)
         part = replace(target.rows(torch.from_numpy(frames)), near=near)
         noise = replace(options.pose, point_sigma=_noise(points, local, transl, target, frames, options))
-        local, transl = solve_pose(points, pose_terms(part, usual, noise), near, noise)
+        local, transl = solve_pose(points, pose_terms(part, known, noise), near, noise)
+    if options.floor is not None:
+        part = replace(target.rows(torch.from_numpy(frames)), near=(local, transl))
+        terms = pose_terms(part, known, options.pose)
+        local, transl = _stood(body, betas, points, terms, local, transl, frames, T, fps, options, contacts)
     return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
 
 
@@ -120,6 +133,36 @@ def _checked(joints, confidence, skeleton: Skeleton, body: BodyModel) -> tuple[n
     return joints.astype(float), np.clip(sure, 0.0, 1.0)
 
 
+def _check_contacts(contacts: np.ndarray | None, T: int) -> None:
+    if contacts is not None and (contacts.shape != (T, 2) or contacts.dtype != bool):
+        raise ValueError(
+            f"fit_body: contacts are {contacts.shape} {contacts.dtype}, expected ({T}, 2) bool: left and right foot"
+        )
+
+
+def _stood(
+    body: BodyModel,
+    betas: Tensor,
+    points: BodyPoints,
+    terms: tuple[Term, ...],
+    local: Tensor,
+    transl: Tensor,
+    frames: np.ndarray,
+    T: int,
+    fps: float,
+    options: FitOptions,
+    contacts: np.ndarray | None,
+) -> tuple[Tensor, Tensor]:
+    """Solve again with the soles on the floor."""
+    assert options.floor is not None
+    on_soles, feet = with_soles(body, betas, points)
+    placed = np.full((T, len(feet), 3), np.nan)
+    placed[frames] = on_soles(local, transl)[:, -len(feet) :].numpy()
+    touch = touching(placed, feet, fps, options.floor, contacts)
+    stand = standing(placed, touch, fps, options.floor).rows(torch.from_numpy(frames))
+    return solve_pose(on_soles, (*terms, stand), (local, transl), options.pose)
+
+
 def _filled(
     joints: np.ndarray, confidence: np.ndarray, fps: float, options: FitOptions
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -131,24 +174,6 @@ def _filled(
     filled = fill_gaps(known, fps, options.max_gap_s)
     bridged = BRIDGED * fill_gaps(np.where(seen, confidence, np.nan), fps, options.max_gap_s)
     return np.nan_to_num(filled), np.where(seen, confidence, np.nan_to_num(bridged))
-
-
-def _roles(body: BodyModel) -> dict[int, str]:
-    """What each active joint is: `root`, `hip`, `clavicle`...; not named: a bone of the spine."""
-    roles = {0: "root"}
-    for side in ("left", "right"):
-        for limb in ("clavicle", "shoulder", "elbow", "hip", "knee", "ankle"):
-            rule = body.points.get(f"{side}_{limb}", ())
-            if len(rule) == 1:
-                roles[body.joint_names.index(rule[0])] = limb
-    trunk, joint = (
-        set(),
-        body.joint_names.index(body.points["left_clavicle"][0]) if "left_clavicle" in body.points else 0,
-    )
-    while joint >= 0:
-        trunk.add(joint)
-        joint = body.parents[joint]
-    return {j: "neck" for j in active_joints(body) if j not in trunk} | roles
 
 
 def _carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ and rotation of joint `k`. A joint is such a point with one term and `x = 0`; a 
 skinned to. Without the thousands of vertices of the mesh, forward kinematics and its derivative are quick.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -175,3 +176,26 @@ def active_joints(body: BodyModel) -> tuple[int, ...]:
             rows.add(joint)
             joint = body.parents[joint]
     return tuple(sorted(rows | {0}))
+
+
+def with_vertices(
+    points: BodyPoints, body: BodyModel, betas: Float[Tensor, " S"], vertices: Sequence[int]
+) -> BodyPoints:
+    """The same points and, behind them, some vertices of the mesh, skinned (corrections from the pose left out)."""
+    zero = body.zero_pose(betas.to(body.template)[None])
+    rest = body.rest_vertices(betas.to(body.template)).double()
+    rows: list[tuple[int, int, float, int]] = []
+    for p, vertex in enumerate(vertices, start=len(points.defined)):
+        joints, weights = body.weights.joints[vertex].tolist(), body.weights.weights[vertex].tolist()
+        rows += [(p, k, w, vertex) for k, w in zip(joints, weights, strict=True) if w > 0]
+    point, joint, weight, vertex = (torch.tensor(column) for column in zip(*rows, strict=True))
+    from_joint = rest[vertex] - zero.rest_joints[0].double()[joint]
+    place = (zero.turns[0].double()[joint] @ from_joint[..., None])[..., 0]
+    return replace(
+        points,
+        term_point=torch.cat([points.term_point, point]),
+        term_joint=torch.cat([points.term_joint, joint]),
+        term_weight=torch.cat([points.term_weight, weight.double()]),
+        term_place=torch.cat([points.term_place, place]),
+        defined=torch.cat([points.defined, torch.ones(len(vertices), dtype=torch.bool)]),
+    )

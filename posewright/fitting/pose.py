@@ -8,7 +8,6 @@ spine); and the distance from a pose to stay near, where one is given (the smoot
 Convention: as `BodyModel`: local rotations in axes parallel to the body's at rest; float64; N frames, A active joints.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,21 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from posewright.fitting.points import BodyPoints
-from posewright.fitting.terms import Habits, Near, Posed, SeenPoints, Term, posed
+from posewright.fitting.terms import Near, Posed, SeenPoints, Term, posed
 from posewright.geometry.rotations import rotvec_to_matrix
-
-_HABITS = {
-    "spine": (0.15, 0.12, 0.15),
-    "neck": (0.25, 0.2, 0.3),
-    "clavicle": (0.12, 0.25, 0.25),
-    "shoulder": (1.2, 1.2, 1.2),
-    "elbow": (1.2, 1.2, 1.2),
-    "hip": (1.0, 0.6, 0.6),
-    "knee": (1.2, 0.15, 0.15),
-    "ankle": (0.5, 0.3, 0.3),
-    "root": (math.inf, math.inf, math.inf),
-}
-"""Radians by which joints usually turn about the body's axes at rest: left-right, forward, up."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +30,14 @@ class PoseOptions:
     """Times the expected error from which on a point counts less."""
     habit: float = 0.3
     """Weight of turning no further than usual, against one point."""
+    limits: bool = True
+    """Whether knees and elbows bend about their hinges only, and not backwards."""
+    limit_sigma: float = 0.03
+    """Radians by which a limb may be bent beyond its limit."""
+    side_sigma: float = 0.2
+    """Radians by which a hinge may be bent sideways."""
+    prior: float = 0.0
+    """Weight of the learned prior (`prior`), for bodies that have one; 0: habits instead."""
     stay_sigma: float = 0.02
     """Radians (metres for the translation) by which a pose may differ from the one to stay near."""
     iterations: int = 12
@@ -70,18 +64,12 @@ class Target:
         return Target(self.points[rows], self.weights[rows], near)
 
 
-def habits(body_points: BodyPoints, roles: dict[int, str]) -> Float[Tensor, "A 3"]:
-    """How far each active joint usually turns, radians; `roles` names what a joint is, such as `knee`."""
-    rows = [_HABITS[roles.get(joint, "spine")] for joint in body_points.active]
-    return torch.tensor(rows, dtype=torch.float64)
-
-
 def pose_terms(
-    target: Target, usual: Float[Tensor, "A 3"], options: PoseOptions = PoseOptions()
+    target: Target, standing: Sequence[Term], options: PoseOptions = PoseOptions()
 ) -> tuple[Term, ...]:
-    """The terms of a fit to 3D points: points, habits, and the pose to stay near."""
+    """The terms of a fit to 3D points: points, the pose to stay near, and what is known of people (`anatomy`)."""
     seen = SeenPoints(target.points, target.weights, options.point_sigma, options.huber)
-    return seen, Habits(options.habit / usual.square()), *near_terms(target.near, options)
+    return seen, *near_terms(target.near, options), *standing
 
 
 def near_terms(near: tuple[Tensor, Tensor] | None, options: PoseOptions = PoseOptions()) -> tuple[Term, ...]:

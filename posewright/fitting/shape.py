@@ -95,7 +95,7 @@ def _gauss_newton(
     spread: float,
     options: ShapeOptions,
 ) -> Float[Tensor, " S"]:
-    """Least squares over the shape parameters, with damping; derivatives by autograd."""
+    """Least squares over the shape parameters, with damping; forward derivatives: few parameters, many bones."""
     rest = body.rest_params()
     start = rest.betas.double()
     still = torch.eye(3).double().expand(1, len(active_joints(body)), 3, 3)
@@ -110,7 +110,7 @@ def _gauss_newton(
     betas, damping = start.clone(), 1e-2
     r = residuals(betas)
     for _ in range(options.iterations):
-        J = torch.autograd.functional.jacobian(residuals, betas)
+        J = torch.func.jacfwd(residuals)(betas)
         H = J.mT @ J
         step = -torch.linalg.solve(H + damping * torch.diag(H.diagonal()), J.mT @ r)
         new = _bounded(body, betas + step)

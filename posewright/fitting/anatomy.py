@@ -1,0 +1,73 @@
+"""What is known of people before anything is seen: how far joints turn, how hinges bend, which poses are likely."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from posewright.bodies.model import BodyModel
+from posewright.fitting.hinges import hinge_limits, hinges, unrolled
+from posewright.fitting.points import BodyPoints, active_joints
+from posewright.fitting.pose import PoseOptions
+from posewright.fitting.prior import LikelyPose, shipped_prior
+from posewright.fitting.terms import Habits, Term
+
+_HABITS = {
+    "spine": (0.15, 0.12, 0.15),
+    "neck": (0.25, 0.2, 0.3),
+    "clavicle": (0.12, 0.25, 0.25),
+    "shoulder": (1.2, 1.2, 1.2),
+    "elbow": (1.2, 1.2, 1.2),
+    "hip": (1.0, 0.6, 0.6),
+    "knee": (1.2, 0.15, 0.15),
+    "ankle": (0.5, 0.3, 0.3),
+    "root": (math.inf, math.inf, math.inf),
+}
+"""Radians by which joints usually turn about the body's axes at rest: left-right, forward, up."""
+
+
+def standing_terms(body: BodyModel, points: BodyPoints, options: PoseOptions) -> tuple[Term, ...]:
+    """Terms that hold in every frame: habits or the learned prior, and the limits of hinges.
+
+    A body that the prior is not about gets habits.
+    """
+    usual: Term = Habits(options.habit / habits(points, joint_roles(body)).square())
+    if options.prior > 0 and shipped_prior().fits(body, points):
+        usual = LikelyPose(shipped_prior().mixture, options.prior)
+    known = hinges(body, points) if options.limits else None
+    if known is None:
+        return (usual,)
+    return usual, hinge_limits(known, len(points.active), options.limit_sigma, options.side_sigma)
+
+
+def unrolled_start(
+    body: BodyModel, points: BodyPoints, local: Float[Tensor, "N A 3 3"], options: PoseOptions
+) -> Float[Tensor, "N A 3 3"]:
+    """A first guess whose bent limbs bend about their hinges, where these are known."""
+    known = hinges(body, points) if options.limits else None
+    return local if known is None else unrolled(known, local)
+
+
+def habits(body_points: BodyPoints, roles: dict[int, str]) -> Float[Tensor, "A 3"]:
+    """How far each active joint usually turns, radians; `roles` names what a joint is, such as `knee`."""
+    rows = [_HABITS[roles.get(joint, "spine")] for joint in body_points.active]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def joint_roles(body: BodyModel) -> dict[int, str]:
+    """What each active joint is: `root`, `hip`, `clavicle`...; not named: a bone of the spine."""
+    roles = {0: "root"}
+    for side in ("left", "right"):
+        for limb in ("clavicle", "shoulder", "elbow", "hip", "knee", "ankle"):
+            rule = body.points.get(f"{side}_{limb}", ())
+            if len(rule) == 1:
+                roles[body.joint_names.index(rule[0])] = limb
+    trunk, joint = (
+        set(),
+        body.joint_names.index(body.points["left_clavicle"][0]) if "left_clavicle" in body.points else 0,
+    )
+    while joint >= 0:
+        trunk.add(joint)
+        joint = body.parents[joint]
+    return {j: "neck" for j in active_joints(body) if j not in trunk} | roles
