@@ -61,10 +61,10 @@ SHAPES = (
     (0.05, 0.67, 0.55, 0.5, 0.40, 0.5),
     (0.92, 0.67, 0.45, 0.5, 0.38, 0.5),
     (0.10, 0.80, 0.45, 0.62, 0.36, 0.5),
-    (0.85, 0.50, 0.50, 0.45, 0.33, 0.5),
+    (0.85, 0.67, 0.50, 0.45, 0.34, 0.5),
     (0.00, 0.67, 0.60, 0.5, 0.46, 0.5),
 )
-"""Bodies from 1.60 to 1.86 m: gender (0 a man), age, muscle, weight, height, proportions."""
+"""Bodies of adults from 1.61 to 1.87 m: gender (0 a man), age, muscle, weight, height, proportions."""
 
 
 @dataclass(frozen=True)
