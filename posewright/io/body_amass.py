@@ -37,9 +37,9 @@ def write(bodies: MotionBodies, p: int, rig: BodyRig, fps: float, path: str | Pa
     """
     T, J = len(bodies.transl), len(rig.joint_names)
     poses = np.zeros((T, J, 3), np.float32)
-    rows = [rig.joint_names.index(name) for name in bodies.joint_names]
-    quats = torch.from_numpy(bodies.rotations_wxyz[:, p])
-    poses[:, rows] = matrix_to_rotvec(quat_wxyz_to_matrix(quats)).numpy()
+    for a, name in enumerate(bodies.joint_names):
+        quats = torch.from_numpy(bodies.rotations_wxyz[:, p, a])
+        poses[:, rig.joint_names.index(name)] = matrix_to_rotvec(quat_wxyz_to_matrix(quats)).numpy()
     poses[~bodies.present()[:, p]] = np.nan
     arrays = {
         "trans": bodies.transl[:, p],

@@ -19,9 +19,6 @@ from posewright.io.rig import held_frames
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.motion_bodies import BodyRig, MotionBodies
 
-BLOCK = 4096
-"""Frames printed at a time: with a hundred bones an hour would be hundreds of megabytes."""
-
 
 def write(
     bodies: MotionBodies, p: int, rig: BodyRig, fps: float, path: str | Path, *, scale: float = 100.0
@@ -43,7 +40,7 @@ def write(
     skeleton = Skeleton(rig.model, rig.joint_names, rig.parents)
     order = bvh_text.depth_first(list(rig.parents))
     place = z_up_to_y_up(bodies.transl[frames, p] + rig.joints[0].astype(np.float64)) * scale
-    degrees = euler_degrees(bodies.rotations_wxyz[frames, p])
+    degrees = _degrees(bodies, p, frames)
     columns = [order.index(rig.joint_names.index(name)) for name in bodies.joint_names]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(bvh_text.format_hierarchy(rig_nodes(skeleton, rig.offsets * scale, order)))
@@ -51,15 +48,20 @@ def write(
         _print_rows(file, place, degrees, columns, len(order))
 
 
+def _degrees(bodies: MotionBodies, p: int, frames: np.ndarray) -> np.ndarray:
+    """(T, A, 3) angles in channel order; joint by joint, because double precision of an hour at once is much memory."""
+    turns = bodies.rotations_wxyz[:, p]
+    each = [euler_degrees(turns[frames, a : a + 1]) for a in range(turns.shape[1])]
+    return np.concatenate(each, 1)
+
+
 def _print_rows(
     file: TextIO, place: np.ndarray, degrees: np.ndarray, columns: list[int], joints: int
 ) -> None:
     """Print root positions (T, 3) and angles (T, A, 3) in the columns of their joints, 0 in the others."""
-    for start in range(0, len(place), BLOCK):
-        rows = slice(start, start + BLOCK)
-        turns = np.zeros((len(place[rows]), joints, 3))
-        turns[:, columns] = degrees[rows]
-        values = np.concatenate([place[rows], turns.reshape(len(turns), -1)], 1)
-        text = np.char.mod("%.6f", values)
-        text[values == 0] = "0"
-        file.writelines(" ".join(row) + "\n" for row in text)
+    channels = ["0"] * (3 * joints)
+    for column in columns:
+        channels[3 * column : 3 * column + 3] = ["%.6f"] * 3
+    row = " ".join(["%.6f"] * 3 + channels) + "\n"
+    in_order = degrees[:, np.argsort(columns)].reshape(len(degrees), -1)
+    file.writelines(row % tuple(values) for values in np.concatenate([place, in_order], 1))
