@@ -34,7 +34,7 @@ class Config:
     sigma_scale: float = 2.0
     """Keypoints of one person differ more between frames than between annotators."""
     min_duration: float = 0.3
-    """Seconds; people seen for less are nobody (one frame is enough where the clip is that short)."""
+    """Seconds; people never followed for so long are nobody (one frame is enough where the clip is that short)."""
     min_score: float = 0.0
     """Least median detection score of somebody real; detectors differ, see `PoseDetector`."""
     near_gap: float = 1.5
@@ -184,7 +184,7 @@ def link_tracklets(
     chains = _chains(real, fps, config)
     least = config.min_duration * fps
     length = 1 + max((t.end for t in tracklets), default=0)
-    kept = [c for c in chains if sum(t.count for t in c) >= min(least, length)]
+    kept = [c for c in chains if max(t.count for t in c) >= min(least, length)]
     return [[t.number for t in chain] for chain in sorted(kept, key=lambda c: c[0].start)]
 
 

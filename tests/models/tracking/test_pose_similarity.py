@@ -95,6 +95,14 @@ def test_phantoms_are_dropped():
     assert set(people[:, 1]) == {-1}
 
 
+def test_phantoms_do_not_become_somebody_by_flashing_twice():
+    real = line((0, 0), (300, 0))
+    flash = np.full((90, 2), np.nan)
+    flash[5:11] = flash[60:66] = [700, 0]
+    numbers, tracker = run([real, flash], [RED, GREEN])
+    assert set(people_of(tracker, numbers)[:, 1]) == {-1}
+
+
 def test_weak_finds_are_dropped():
     _, tracker = run([line((0, 0), (10, 0))], [RED], score=0.7)
     assert link_tracklets(tracker.tracklets, FPS, Config(min_score=0.87)) == []
