@@ -149,7 +149,7 @@ def _from_bones(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 def _acclaim(names: Sequence[str]) -> dict[str, str | list[str]]:
     """Bones of Acclaim skeletons, named in Latin, for `match_bones`."""
-    told: dict[str, str | list[str]] = {}
+    told: dict[str, str | list[str]] = {"hips": "root"} if {"root", "lfemur"} <= set(names) else {}
     for name, bone in _ACCLAIM.items():
         for joint, part in ((name, bone), ("r" + name[1:], bone.replace("left", "right"))):
             if joint in names:
