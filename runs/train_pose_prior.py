@@ -3,10 +3,11 @@
     python runs/train_pose_prior.py --out posewright/fitting/weights/pose_prior_anny.safetensors
 
 Needs `../shared/data/mocap/train` and `val` (or `POSEWRIGHT_DATA`) and the Anny body. Every sequence of `train` is
-sampled twice a second (and at least eight times), its shape and every sampled pose are fitted by itself with habits and
-hinge limits, the poses are mirrored, and mixtures of Gaussians over the rotation vectors of the joints are fitted.
-Nothing of `val` is learned from: it chooses among one Gaussian, Gaussians of few principal components, and mixtures of
-up to 64, by the mean log density of its poses. One CPU core, about 5 minutes. The table is written beside the weights.
+sampled twice a second (and at least eight times); every recorded figure gets a shape, every sampled pose is fitted by
+itself with habits and hinge limits, the poses are mirrored, and mixtures of Gaussians over the rotation vectors of the
+joints are fitted. Nothing of `val` is learned from: it chooses among one Gaussian, Gaussians of few principal
+components, and mixtures of up to 32, by the mean log density of its poses. One CPU core, about 3 minutes. The table is
+written beside the weights.
 """
 
 import argparse
@@ -32,21 +33,27 @@ from posewright.geometry.rotations import matrix_to_rotvec
 FLOOR = 0.05**2
 """Radians squared: how well a rotation is known from recorded joints."""
 PER_SECOND, FEWEST = 2.0, 8
-COMPONENTS = (2, 4, 8, 16, 32, 64)
+FPS = 50.0
+COMPONENTS = (2, 4, 8, 16, 32)
 PRINCIPAL = (10, 20, 30, 40)
 
 
 def poses_of(body: BodyModel, takes: list[MocapSequence]) -> Tensor:
-    """Rotation vectors (N, A, 3) of the active joints but the root, of sampled frames."""
-    found = []
+    """Rotation vectors (N, A, 3) of the active joints but the root, of sampled frames; one shape per figure."""
+    figures: dict[tuple[str, str], list[np.ndarray]] = {}
     for take in takes:
         count = max(FEWEST, round(PER_SECOND * len(take.joints) / take.fps))
         rows = np.unique(np.linspace(0, len(take.joints) - 1, count).round().astype(int))
-        joints = torch.from_numpy(take.joints[rows[take.valid[rows]]].astype(float))
+        figures.setdefault((take.subject, take.skeleton_style), []).append(
+            take.joints[rows[take.valid[rows]]]
+        )
+    found = []
+    for frames in figures.values():
+        joints = torch.from_numpy(np.concatenate(frames).astype(float))
         still = torch.zeros(len(joints), dtype=torch.float64)
         points = with_anatomy(joints, still, still).numpy()[:, :24]
         confidence = np.ones(points.shape[:2])
-        fit = fit_body(body, points, confidence, "body_24", take.fps, FitOptions(cutoff_hz=0))
+        fit = fit_body(body, points, confidence, "body_24", FPS, FitOptions(cutoff_hz=0))
         local = fit.params.body_pose[:, [j - 1 for j in active_joints(body)[1:]]]
         found.append(matrix_to_rotvec(local.double()))
     return torch.cat(found)

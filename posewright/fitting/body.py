@@ -14,12 +14,12 @@ from torch import Tensor
 from posewright.bodies.model import BodyModel
 from posewright.fitting.anatomy import standing_terms, unrolled_start
 from posewright.fitting.floor import FloorOptions, standing, touching, with_soles
+from posewright.fitting.over_time import bridged, carried, smoothed
 from posewright.fitting.points import BodyPoints, body_points
 from posewright.fitting.pose import PoseOptions, Target, pose_terms, solve_pose, start_pose
 from posewright.fitting.shape import ShapeOptions, fit_shape
 from posewright.fitting.terms import Term
-from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz, quat_wxyz_to_matrix
-from posewright.geometry.signals import butterworth, fill_gaps
+from posewright.geometry.signals import fill_gaps
 from posewright.skeletons.joint_sets import get
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.bodies import BodyParams
@@ -105,10 +105,12 @@ def fit_body(
     local, transl = start_pose(points, part)
     start = unrolled_start(body, points, local, options.pose), transl
     local, transl = solve_pose(points, pose_terms(part, known, options.pose), start, options.pose)
-    local = _carried(local, points, part.weights)
-    local, transl, frames = _bridged(local, transl, seen, T, fps, options)
+    local = carried(local, points, part.weights)
+    local, transl, frames = bridged(
+        local, transl, seen, T, fps, options.max_gap_s if options.cutoff_hz else 0.0
+    )
     if options.cutoff_hz and len(frames) > 3:
-        near = _smooth(local, transl, frames, fps, options.cutoff_hz)
+        near = smoothed(local, transl, frames, fps, options.cutoff_hz)
         part = replace(target.rows(torch.from_numpy(frames)), near=near)
         noise = replace(options.pose, point_sigma=_noise(points, local, transl, target, frames, options))
         local, transl = solve_pose(points, pose_terms(part, known, noise), near, noise)
@@ -176,35 +178,6 @@ def _filled(
     return np.nan_to_num(filled), np.where(seen, confidence, np.nan_to_num(bridged))
 
 
-def _carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:
-    """Rotations of joints that nothing speaks for in a frame, from the frames before and after."""
-    moved = torch.zeros(len(points.active), len(points.defined), dtype=torch.bool)
-    for a, reach in enumerate(points.reach):
-        moved[a, points.term_point[reach > 0]] = True
-    told = ((weights > 0)[:, None] & moved).any(-1).numpy()
-    quats = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
-    frames = np.arange(len(quats))
-    for a in np.flatnonzero(told.any(0) & ~told.all(0)):
-        known = told[:, a]
-        for k in range(4):
-            quats[~known, a, k] = np.interp(frames[~known], frames[known], quats[known, a, k])
-    return _unit_matrices(quats)
-
-
-def _bridged(
-    local: Tensor, transl: Tensor, seen: np.ndarray, T: int, fps: float, options: FitOptions
-) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Fill short gaps between seen frames; also return the frames that are there now."""
-    quats = np.full((T, local.shape[1], 4), np.nan)
-    place = np.full((T, 3), np.nan)
-    quats[seen] = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
-    place[seen] = transl.numpy()
-    if options.cutoff_hz:
-        quats, place = fill_gaps(quats, fps, options.max_gap_s), fill_gaps(place, fps, options.max_gap_s)
-    frames = np.flatnonzero(np.isfinite(place).all(-1))
-    return _unit_matrices(quats[frames]), torch.from_numpy(place[frames]), frames
-
-
 def _noise(
     points: BodyPoints, local: Tensor, transl: Tensor, target: Target, frames: np.ndarray, options: FitOptions
 ) -> float:
@@ -216,25 +189,7 @@ def _noise(
         (gap - gap.nanmedian(0).values).abs().nanmedian()
     )  # constant gaps are not noise: the body has other joints
     sigma = 1.4826 * float(off) if torch.isfinite(off) else options.pose.point_sigma
-    return float(np.clip(sigma, 0.3 * options.pose.point_sigma, 3 * options.pose.point_sigma))
-
-
-def _unit_matrices(quats: np.ndarray) -> Tensor:
-    unit = quats / np.linalg.norm(quats, axis=-1, keepdims=True)
-    return quat_wxyz_to_matrix(torch.from_numpy(unit))
-
-
-def _smooth(
-    local: Tensor, transl: Tensor, frames: np.ndarray, fps: float, cutoff_hz: float
-) -> tuple[Tensor, Tensor]:
-    """Low-pass the motion, run by run."""
-    T = frames[-1] + 1
-    quats = np.full((T, local.shape[1], 4), np.nan)
-    place = np.full((T, 3), np.nan)
-    quats[frames] = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
-    place[frames] = transl.numpy()
-    smooth = butterworth(quats, fps, cutoff_hz)[frames]
-    return _unit_matrices(smooth), torch.from_numpy(butterworth(place, fps, cutoff_hz)[frames])
+    return float(np.clip(sigma, 0.05 * options.pose.point_sigma, 3 * options.pose.point_sigma))
 
 
 def _result(

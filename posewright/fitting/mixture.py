@@ -40,8 +40,9 @@ class Mixture:
 
     def distances(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         """Squared Mahalanobis distance to each component."""
-        away = x[:, None] - self.means
-        return torch.einsum("nkd,kde,nke->nk", away, self.precisions, away)
+        white = torch.linalg.inv(self._cholesky)
+        away = x @ white.mT - (white @ self.means[..., None]).mT
+        return away.square().sum(-1).mT
 
     def log_parts(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         """Log of each component's share of the density."""
@@ -116,7 +117,7 @@ def _maximised(x: Tensor, share: Float[Tensor, "N K"], floor: float) -> Mixture:
     """The mixture that is most likely if the samples belong to the components so."""
     count = share.sum(0).clamp(min=1e-9)
     means = share.mT @ x / count[:, None]
-    second = torch.einsum("nk,nd,ne->kde", share, x, x) / count[:, None, None]
+    second = (share.mT[:, None] * x.mT) @ x / count[:, None, None]
     covariances = second - means[:, :, None] * means[:, None]
     eye = torch.eye(x.shape[1], dtype=x.dtype)
     return Mixture(count / count.sum(), means, 0.5 * (covariances + covariances.mT) + floor * eye)

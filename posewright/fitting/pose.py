@@ -38,7 +38,7 @@ class PoseOptions:
     """Radians by which a hinge may be bent sideways."""
     prior: float = 0.0
     """Weight of the learned prior (`prior`), for bodies that have one; 0: habits instead."""
-    stay_sigma: float = 0.02
+    stay_sigma: float = 0.002
     """Radians (metres for the translation) by which a pose may differ from the one to stay near."""
     iterations: int = 12
     tolerance: float = 1e-4

@@ -19,11 +19,29 @@ from safetensors import safe_open
 from torch import Tensor
 
 from posewright.bodies.model import BodyModel
+from posewright.core.weights import Weights
 from posewright.fitting.mixture import Mixture
 from posewright.fitting.points import BodyPoints
 from posewright.fitting.terms import Posed
 
 FILE = Path(__file__).with_name("weights") / "pose_prior_anny.safetensors"
+WEIGHTS = {
+    "anny": Weights(
+        url="posewright/fitting/weights/pose_prior_anny.safetensors (in the package)",
+        licence="Apache-2.0",
+        trained_on=(
+            "CMU Graphics Lab Motion Capture Database, 115 takes, twice a second, and their mirror images: 7,828 poses "
+            "of the body Anny. The data used in this project was obtained from mocap.cs.cmu.edu. The database was "
+            "created with funding from NSF EIA-0196217.",
+            "Heels, nose, eyes and ears of these poses: synthetic (datasets/anatomy.py)",
+            "8 Gaussians in 60 dimensions, by runs/train_pose_prior.py",
+        ),
+        reported={"cmu_val_log_density_nats": 55.71},
+        sha256="4efa82902081ea8599197eadd77fc43b112378a6d63dab3cc608773bda7ad6e0",
+        verified="held-out poses of val; docs/bodies.md has the table of what was compared",
+    ),
+}
+"""The prior that ships in the package."""
 
 
 @dataclass(frozen=True)
