@@ -9,6 +9,7 @@ from posewright.cli import (
     batch,
     calibrate,
     convert,
+    datasets,
     demo,
     doctor,
     evaluate,
@@ -58,6 +59,7 @@ app.command("view")(view.view)
 app.command("batch")(batch.batch)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
 app.command("evaluate")(evaluate.evaluate)
 app.command("train", context_settings=scripts.PASS_ON)(scripts.train)
 app.command("benchmark", context_settings=scripts.PASS_ON)(scripts.benchmark)

@@ -43,11 +43,17 @@ def convert(
     Example:  posewright convert out/motion.npz moving.glb --onto character.glb
 
     Example:  posewright convert out/motion.npz body.glb --body anny
+
+    Example:  posewright convert data_2d_h36m_gt.npz plain.npz   (a data set's pickled arrays, without the pickles)
     """
     from posewright.core.errors import InputError
+    from posewright.core.safe_pickle import has_pickles
     from posewright.io.formats import load, save
     from posewright.io.people import select_person
 
+    if target.suffix.lower() == ".npz" and has_pickles(source):
+        print(_plain_copy(source, target))
+        return
     if bones is not None and onto is None:
         raise InputError("--bones says which bone of a character is which: give the character with --onto")
     motion = load(source)
@@ -72,6 +78,18 @@ def convert(
         written = save(motion, target)
     for path in written:
         print(path)
+
+
+def _plain_copy(source: Path, target: Path) -> Path:
+    """Write a data set's pickled arrays again without pickles; nothing in them is executed."""
+    from posewright.core.errors import InputError
+    from posewright.core.safe_pickle import write_plain_copy
+
+    try:
+        write_plain_copy(source, target)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return target
 
 
 def _body(motion, target: Path, body: str, detail: str) -> list[Path]:

@@ -61,6 +61,14 @@ class RestrictedUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def has_pickles(path: Path) -> bool:
+    """Tell whether a file is an npz with object arrays, which are pickles; only the arrays' headers are read."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(_is_object(archive, name) for name in archive.namelist() if name.endswith(".npy"))
+
+
 def read_object_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file; object arrays through the restricted unpickler, or from a plain copy's tree.
 
@@ -98,6 +106,21 @@ def read_pickle(path: Path, stand_ins: Mapping[tuple[str, str], object] | None =
     """
     with path.open("rb") as stream:
         return RestrictedUnpickler(stream, stand_ins).load()
+
+
+def _is_object(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether a `.npy` member holds objects, from its header; False where there is no header that can be read."""
+    with archive.open(name) as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            return read(stream)[2].hasobject
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile):
+            return False
 
 
 def _array(data: bytes) -> np.ndarray:

@@ -104,7 +104,8 @@ class ConvolutionalSelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
-        mixed = self.proj(attend(*self.qkv(x), self.num_heads))
+        q, k, v = self.qkv(x)
+        mixed = self.proj(attend(q, k, v, self.num_heads))
         return self.dropout(mixed[0] if isinstance(mixed, tuple) else mixed)
 
 

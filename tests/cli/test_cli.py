@@ -18,6 +18,7 @@ VERBS = (
     "batch",
     "doctor",
     "models",
+    "datasets",
     "multiview",
     "evaluate",
     "train",
