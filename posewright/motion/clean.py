@@ -27,6 +27,7 @@ _IMPORTANCE = {"heel": 0.7, "toe": 0.7, "clavicle": 0.0, "spine": 0.5, "nose": 0
 """Weight of joints in inverse kinematics, by the last word of their names; 1 for the others."""
 _SMOOTHING_MEMORY_S = 4.0
 """Seconds after which the slowest filter has forgotten where it began."""
+_NO_FEET = "the lifter gives no feet: heels and toes were placed by anatomy, the floor under them is guessed"
 _QUICK = np.array([j.endswith(("wrist", "ankle", "heel", "toe", "elbow")) for j in BODY_24.joint_names])
 
 
@@ -45,6 +46,8 @@ class MotionOptions:
     """`static` or `moving`."""
     max_gap_s: float = 0.5
     """Gaps up to so many seconds are filled."""
+    feet_given: bool = True
+    """False where the lifter gives no heels and toes (Human3.6M's joints), so that the feet were placed by anatomy."""
     root: RootOptions = RootOptions()
     world: WorldOptions = WorldOptions()
     contacts: ContactOptions = ContactOptions()
@@ -230,7 +233,8 @@ def _world(
     """World of a static or a moving camera."""
     if options.camera == "moving":
         return local_world(joints, sure, fps)
-    return estimate_world(joints, sure, fps, options.world, known)
+    world = estimate_world(joints, sure, fps, options.world, known)
+    return world if world.floor_found or options.feet_given else replace(world, warnings=(_NO_FEET,))
 
 
 def _on_rig(

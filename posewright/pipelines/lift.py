@@ -171,6 +171,12 @@ def lift_points(
     return points, np.where(absent[..., None], 0, joint_confidence(keypoints)).astype(np.float32)
 
 
+def gives_feet(model: raylift.Model | Lifter) -> bool:
+    """Tell whether a lifter gives heels and toes; those of Human3.6M's joints end at the ankles."""
+    feet = BODY_26.indices("left_heel", "left_toe", "right_heel", "right_toe")
+    return not isinstance(model, Lifter) or bool(lifted_joints(model)[list(feet)].all())
+
+
 def _lift_points_with(
     lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -227,20 +227,14 @@ def keypoints_to_motion(
 ) -> Motion:
     """Lift 2D keypoints to 3D and put everybody into one world."""
     from posewright.motion.clean import MotionOptions, to_motion
-    from posewright.pipelines.lift import lift_people
+    from posewright.pipelines.lift import choose_lifter, gives_feet, lift_people
 
     report = on_progress or (lambda stage, done, total: None)
     report("lifting to 3D", 0, 1)
     camera = make_camera(keypoints.image_size, options)
-    relative, confidence = lift_people(
-        keypoints,
-        camera,
-        model=options.lifter,
-        device=options.device,
-        flip=options.mode != "fast",
-        variant=options.lifter_variant,
-        weights=options.lifter_weights,
-    )
+    lifter = choose_lifter(options.lifter, options.lifter_variant, options.lifter_weights, options.device)
+    flip = options.mode != "fast"
+    relative, confidence = lift_people(keypoints, camera, lifter, options.device, flip)
     if options.lifter is not None:
         keypoints = keypoints.noted(f"lifted by {options.lifter}")
     report("lifting to 3D", 1, 1)
@@ -256,6 +250,7 @@ def keypoints_to_motion(
             subject_height=options.subject_height,
             camera=options.camera,
             max_gap_s=options.max_gap_s,
+            feet_given=gives_feet(lifter),
         ),
     )
     report("motion", 1, 1)

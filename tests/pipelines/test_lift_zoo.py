@@ -179,6 +179,10 @@ def test_run_options_name_a_lifter_and_its_weights(clip, tmp_path):
     motion = keypoints_to_motion(keypoints, options)
     assert "lifted by lifting/semgcn" in motion.history
     assert np.isfinite(motion.joints).all()
+    assert not any("out of view" in warning for warning in motion.warnings)
+    assert any(warning.startswith("the lifter gives no feet") for warning in motion.warnings)
+    default = keypoints_to_motion(keypoints, RunOptions())
+    assert not any("gives no feet" in warning for warning in default.warnings)
     with pytest.raises(InputError, match="comes without weights"):
         keypoints_to_motion(keypoints, RunOptions(lifter="lifting/semgcn"))
 
