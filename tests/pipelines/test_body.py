@@ -12,16 +12,19 @@ import posewright as pw
 from posewright.batch.job import run_clip, run_multiview
 from posewright.bodies import anny
 from posewright.bodies.rig import clip_params
+from posewright.cli import run_command_line
 from posewright.core.assets import cache_folder
 from posewright.core.errors import InputError, MissingAssetError
+from posewright.datasets.procedural import walk as walk_by_formula
 from posewright.io import body_amass, keypoints_npz
 from posewright.io.axes import y_up_to_z_up
 from posewright.motion.blocks import frame_blocks
 from posewright.pipelines import body as body_stage
 from posewright.pipelines.body_files import save_body
 from posewright.pipelines.video_to_motion import RunOptions
+from posewright.structures.cameras import CameraRig
 from tests.io.gltf_skinning import SkinnedFile
-from tests.scenes import walking_keypoints
+from tests.scenes import camera_at, film, walking_keypoints
 
 needs_file = pytest.mark.skipif(
     not (cache_folder() / anny.FILE).is_file(),
@@ -147,6 +150,57 @@ def test_run_writes_bodies_and_lists_them(walk, tmp_path):
     assert len(SkinnedFile(tmp_path / "out" / "body.glb").vertices(0.0)[0]) == 1229
     kept = pw.load(tmp_path / "out" / "motion.npz")
     np.testing.assert_array_equal(kept.bodies.transl, result.motion.bodies.transl)
+
+
+@needs_file
+def test_several_cameras_give_bodies_too(tmp_path):
+    motion, views, cameras = walk_by_formula(1.0, 30.0), [], []
+    for number, across in enumerate((-0.5, 0.5)):
+        straight = camera_at()
+        turn = np.array(
+            [[np.cos(across), np.sin(across), 0], [-np.sin(across), np.cos(across), 0], [0, 0, 1]]
+        )
+        cameras.append(replace(straight, R=straight.R @ turn, name=f"cam{number}"))
+        keypoints_npz.write(film(motion, cameras[-1]), tmp_path / f"cam{number}.npz")
+        views.append(tmp_path / f"cam{number}.npz")
+    found = pw.estimate_multiview(views, CameraRig(tuple(cameras)), body="anny")
+    assert found.bodies.present().all()
+    _, body, mesh = meshes(found, 0)
+    off = np.linalg.norm(body.joints(mesh, "rig_26").numpy() - found.joints[:, 0], axis=-1)
+    assert np.nanmean(off) < 0.06
+
+
+@needs_file
+def test_convert_writes_bodies_and_fits_them_where_there_are_none(walk, bodied, tmp_path, capsys):
+    kept, bare = tmp_path / "motion.npz", tmp_path / "walk.trc"
+    pw.save(bodied, kept)
+    pw.save(walk[1], bare, person=1)
+    out = str(tmp_path / "body.glb")
+    assert run_command_line(["convert", str(kept), out, "--body", "anny", "--body-detail", "low"]) == 0
+    assert [len(v) for v in SkinnedFile(tmp_path / "body.glb").vertices(0.0)] == [1229, 1229]
+    assert (
+        run_command_line(["convert", str(kept), str(tmp_path / "a.npz"), "--body", "anny", "--person", "2"])
+        == 0
+    )
+    assert body_amass.read(tmp_path / "a.npz")[0].betas.tolist() == bodied.bodies.betas[1:].tolist()
+    assert run_command_line(["convert", str(bare), str(tmp_path / "b.bvh"), "--body", "anny"]) == 0
+    assert pw.load(tmp_path / "b.bvh").joints.shape[2] == 104
+    assert run_command_line(["convert", str(kept), str(tmp_path / "c.trc"), "--body", "anny"]) == 1
+    assert "bodies are written as .glb, .bvh, .npz" in capsys.readouterr().err
+
+
+@needs_file
+def test_view_shows_bodies_and_says_where_it_cannot(bodied, tmp_path, capsys, monkeypatch):
+    pw.save(bodied, tmp_path / "motion.npz")
+    words = ["view", str(tmp_path / "motion.npz"), "--no-open"]
+    assert run_command_line(words) == 0
+    assert 'id="array-body_rotations"' in (tmp_path / "motion.html").read_text()
+    monkeypatch.setenv("POSEWRIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("POSEWRIGHT_OFFLINE", "1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run_command_line(words) == 0
+    assert "the fitted bodies are not shown" in capsys.readouterr().err
+    assert 'id="array-body_rotations"' not in (tmp_path / "motion.html").read_text()
 
 
 @needs_file
