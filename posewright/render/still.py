@@ -95,6 +95,8 @@ class Still:
         sky, ground = (np.array(c, np.float32) for c in (self.scene.ambient.sky, self.scene.ambient.ground))
         unlit[seen.pixel] = colors * (ground + (0.5 + 0.5 * normals[:, 2:]) * (sky - ground))
         self._unlit, self._points, self._normals = unlit, points.astype(np.float32), normals
+        self._pixel, self._lit = seen.pixel, [np.ones(len(points), np.float32) for _ in self.scene.lights]
+        self._place = np.zeros(self.depth.size * self.supersample**2, np.int32)
         starts = np.arange(0, len(points), _RUN)
         low, high = (
             f.reduceat(self._points, starts) if len(starts) else self._points
@@ -161,16 +163,12 @@ class Still:
         self, pixel: np.ndarray, light: np.ndarray, shares: list[tuple[np.ndarray, np.ndarray]]
     ) -> np.ndarray:
         """The picture with people's light (P, 3) at fine pixels (P,) and less of the lamps' light at some points."""
-        dark = np.zeros(len(self._unlit), bool)
-        lit = [np.ones(len(lamp), np.float32) for lamp in self._lamps]
-        of_row = np.flatnonzero(self._row >= 0)
-        for share, (rows, part) in zip(lit, shares, strict=True):
-            share[rows] = part
-            dark[of_row[rows]] = True
         width, s = self.camera.image_size[0], self.supersample
         changed = np.zeros(self.depth.size, bool)
         changed[self._coarse(pixel, s)] = True
-        changed[self._coarse(np.flatnonzero(dark), self.background)] = True
+        for share, (rows, part) in zip(self._lit, shares, strict=True):
+            share[rows] = part
+            changed[self._coarse(self._pixel[rows], self.background)] = True
         block = np.flatnonzero(changed)
         top, left = block // width * s, block % width * s
         fine_width = self.fine.image_size[0]
@@ -179,11 +177,12 @@ class Still:
         values = self._unlit[below]
         row = self._row[below]
         there = np.flatnonzero(row >= 0)
-        for lamp, share in zip(self._lamps, lit, strict=True):
+        for lamp, share in zip(self._lamps, self._lit, strict=True):
             values[there] += lamp[row[there]] * share[row[there], None]
-        place = np.full(fine_width * self.fine.image_size[1], -1, np.int32)
-        place[rays.ravel()] = np.arange(rays.size, dtype=np.int32)
-        values[place[pixel]] = light
+        for share, (rows, _) in zip(self._lit, shares, strict=True):
+            share[rows] = 1
+        self._place[rays.ravel()] = np.arange(rays.size, dtype=np.int32)  # people's pixels are all among them
+        values[self._place[pixel]] = light
         picture = self.picture.copy()
         means = np.minimum(values, 1).reshape(len(block), s * s, 3).mean(1)
         picture.reshape(-1, 3)[block] = encode(means)

@@ -17,6 +17,7 @@ VERBS = (
     "view",
     "batch",
     "doctor",
+    "synth",
     "models",
     "datasets",
     "multiview",
