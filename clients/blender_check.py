@@ -1,7 +1,7 @@
 """Import our BVH, GLB, FBX and .blend files into Blender (the bpy wheel) and compare joint world positions.
 
-Also: the vertices of the skinned meshes of our body.glb; number of frames and frame rate; that a T-posed character
-stands upright (+Z) and faces -Y with its left at +X.
+Also: the vertices of the skinned meshes of our body.glb, the bones of body.bvh; number of frames and frame rate; that a
+T-posed character stands upright (+Z) and faces -Y with its left at +X.
 
 Run inside an interpreter that has bpy: `python clients/blender_check.py SAMPLES [RESULTS.json]`.
 """
@@ -130,6 +130,19 @@ def check_body(checks: Checks, name: str, sample: dict) -> None:
     check_vertices(checks, name, sample, found)
 
 
+def check_bones(checks: Checks, name: str, sample: dict) -> None:
+    """Compare the bones of every person's body.bvh."""
+    names, worst = sample["names"].tolist(), 0.0
+    for p, file in enumerate(sample["bones"].tolist()):
+        load(file, float(sample["fps"]))
+        first = round(key_range()[0])
+        rig = armatures()[0]
+        for f, t in enumerate(sample["frames"].tolist()):
+            found = joints(rig, names, 1, first + t)[0]
+            worst = max(worst, largest_mm(found, sample["joints"][f, p]))
+    checks.check(name, "body.bvh bone positions", worst, 0.1, "mm")
+
+
 def vertices(shown) -> np.ndarray:
     """(V, 3) world positions of an evaluated mesh."""
     mesh = shown.to_mesh()
@@ -151,6 +164,7 @@ def main() -> int:
                     check_facing(checks, name, suffix, files[0], float(sample["fps"]))
     for name, sample in bodies(sys.argv[1]).items():
         check_body(checks, name, sample)
+        check_bones(checks, name, sample)
     return checks.finish(sys.argv[2] if len(sys.argv) > 2 else None)
 
 

@@ -82,13 +82,15 @@ def write_bodies(folder: Path) -> None:
             sys.stdout.write(f"skip body.glb: {error}\n")
             return
         frames = np.linspace(0, motion.num_frames - 1, 5).astype(int)[1:4]
+        bones = [str(f) for f in pw.save_body(motion, folder / f"{name}_body.bvh")]
         for detail, topology in (("full", "full"), ("low", "low_1229")):
             body = pw.load_body("anny", topology=topology)
             (file,) = pw.save_body(motion, folder / f"{name}_{detail}.glb", detail=detail)
-            exact, four = [], []
+            exact, four, joints = [], [], []
             for p in range(motion.num_people):
                 mesh = body(clip_params(body, motion.bodies, p, frames))
                 exact.append(mesh.vertices.numpy())
+                joints.append(mesh.joints.numpy())
                 four.append(skinned(body_rig(body, motion.bodies, p), mesh))
             np.savez(
                 folder / f"{name}_{detail}_bodies.npz",
@@ -96,6 +98,9 @@ def write_bodies(folder: Path) -> None:
                 num_frames=np.array(motion.num_frames),
                 fps=np.array(motion.fps),
                 body=np.stack(exact, 1),
+                joints=np.stack(joints, 1),
+                names=np.array(body.joint_names),
+                bones=np.array(bones),
                 skinned=np.stack(four, 1),
                 there=motion.bodies.present()[frames],
                 path=np.array(str(file)),
