@@ -1,11 +1,14 @@
 """Train any published lifter on recorded motion seen through random cameras.
 
     python runs/train_lifter.py lifting/mixste --variant 27 --steps 20000 --out out/mixste
+    posewright train train_lifter --method lifting/convformer --set embed_dim_ratio=16 --steps 20 --score 0
     torchrun --nproc-per-node 2 runs/train_lifter.py lifting/mixste --variant 27 --steps 20000 --out out/mixste
 
-Needs `../shared/data/mocap/train` (or `POSEWRIGHT_DATA`); nothing of `val` is trained on, every 16th view of it is
-scored on the way. Writes OUT/weights.safetensors, for `posewright run --lifter NAME --lifter-weights FILE`, OUT/log.csv
-and a checkpoint: a run that was stopped or killed continues when the same command is given again.
+The command for each method at its published size is in runs/README.md; `--set` changes single sizes, by the names of
+the method's `Config`. Needs `../shared/data/mocap/train` (or `POSEWRIGHT_DATA`); nothing of `val` is trained on, every
+16th view of it (`--score`) is scored on the way. Writes OUT/weights.safetensors, for `posewright run --lifter NAME
+--lifter-weights FILE`, OUT/log.csv and a checkpoint: a run that was stopped or killed continues when the same command
+is given again.
 
 Expected numbers, hardware and minutes: NOT run in full for any method. A published size (5 to 40 million weights,
 windows of 243 frames) wants a GPU and most of a day; `benchmarks/lifting_zoo.py` trains small sizes of all methods on a
@@ -14,9 +17,11 @@ see the same motion through the same cameras.
 """
 
 import argparse
+import ast
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +55,17 @@ def report(views: list, lifter: Lifter) -> dict:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("name", choices=zoo(), metavar="name", help=", ".join(zoo()))
+    parser.add_argument("name", nargs="?", choices=zoo(), metavar="name", help=", ".join(zoo()))
+    parser.add_argument("--method", choices=zoo(), metavar="name", help="the same, as an option")
     parser.add_argument("--variant", help="a published size; without it the method's default")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        type=setting,
+        metavar="size=value",
+        help="sizes to change: num_frame=27",
+    )
     parser.add_argument("--minutes", type=float, help="stop after so long")
     parser.add_argument(
         "--steps", type=int, help="stop after so many steps (default 20000 without --minutes)"
@@ -63,11 +77,29 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fps", type=float, help="frame rate of the windows; without it that of the authors")
     parser.add_argument("--no-flip", action="store_true", help="no mirrored windows")
     parser.add_argument("--every", type=int, default=500, help="steps between reports and checkpoints")
+    parser.add_argument(
+        "--score", type=int, default=16, metavar="N", help="score every N-th view of val; 0: none"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/lifter"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tensorboard", action="store_true", help="also write OUT/events")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if (arguments.name is None) == (arguments.method is None):
+        parser.error("name one method: lifting/mixste, or --method lifting/mixste")
+    arguments.name = arguments.name or arguments.method
+    return arguments
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read `size=value`; values are numbers, tuples or words."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected size=value, such as num_frame=27")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def options_of(arguments: argparse.Namespace) -> TrainingOptions:
@@ -84,11 +116,11 @@ def options_of(arguments: argparse.Namespace) -> TrainingOptions:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train."""
-    arguments = parse()
+    arguments = parse(argv)
     torch.manual_seed(arguments.seed)
-    network = create(arguments.name, arguments.variant)
+    network = create(arguments.name, arguments.variant, **dict(arguments.set))
     options = options_of(arguments)
     columns = (
         TextColumn("{task.description}"),
@@ -99,7 +131,8 @@ def main() -> None:
     )
     with team_of_launcher(arguments.device) as team, Progress(*columns, disable=team.rank > 0) as bar:
         task = bar.add_task(arguments.name, total=options.steps, loss=float("nan"))
-        views = filmed(load_mocap("val"))[::16] if team.rank == 0 else []
+        scored = team.rank == 0 and arguments.score > 0
+        views = filmed(load_mocap("val"))[:: arguments.score] if scored else []
         lifter = train_lifter(
             network,
             SyntheticClips(load_mocap("train"), replace(ZOO_CLIPS), seed=arguments.seed),
@@ -111,7 +144,7 @@ def main() -> None:
             device=arguments.device,
             team=team,
             out=arguments.out,
-            report=partial(report, views),
+            report=partial(report, views) if scored else None,
             tensorboard=arguments.out / "events" if arguments.tensorboard else None,
             on_step=lambda progress: bar.update(task, completed=progress.step, loss=progress.loss),
         )
