@@ -9,10 +9,10 @@ A clip is complete when its truth is there (it is written last); one that is not
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from posewright import __version__
 from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
 from posewright.datasets.synth.clip import TRUTH_FILE, Progress, make_clip
@@ -128,6 +128,10 @@ def _write_index(options: SynthOptions, out: Path) -> None:
         for n in range(1, options.clips + 1)
         if ((folder := clip_folder(out, n)) / TRUTH_FILE).is_file()
     ]
-    index = {"made_by": f"posewright {__version__} synth", "options": _as_asked(options), "clips": complete}
+    index = {
+        "made_by": f"posewright {version('posewright')} synth",
+        "options": _as_asked(options),
+        "clips": complete,
+    }
     with atomic_path(out / DATASET_FILE) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
