@@ -3,15 +3,17 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from posewright.bodies.model import BodyModel
 from posewright.fitting.hinges import hinge_limits, hinges, unrolled
+from posewright.fitting.mixture import completed
 from posewright.fitting.points import BodyPoints, active_joints
 from posewright.fitting.pose import PoseOptions
 from posewright.fitting.prior import LikelyPose, shipped_prior
 from posewright.fitting.terms import Habits, Term
+from posewright.geometry.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 _HABITS = {
     "spine": (0.15, 0.12, 0.15),
@@ -47,6 +49,18 @@ def unrolled_start(
     """A first guess whose bent limbs bend about their hinges, where these are known."""
     known = hinges(body, points) if options.limits else None
     return local if known is None else unrolled(known, local)
+
+
+def likely_start(
+    body: BodyModel, points: BodyPoints, local: Float[Tensor, "N A 3 3"], told: Bool[Tensor, "N A"]
+) -> Float[Tensor, "N A 3 3"]:
+    """A pose in which joints that nothing speaks for turn as they likely do beside the others, for Anny."""
+    if not shipped_prior().fits(body, points) or bool(told[:, 1:].all()):
+        return local
+    turn = matrix_to_rotvec(local[:, 1:])
+    known = told[:, 1:, None].expand_as(turn)
+    filled = completed(shipped_prior().mixture, turn.flatten(1), known.flatten(1))
+    return torch.cat([local[:, :1], rotvec_to_matrix(filled.unflatten(1, (-1, 3)))], 1)
 
 
 def habits(body_points: BodyPoints, roles: dict[int, str]) -> Float[Tensor, "A 3"]:

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from posewright.bodies.model import BodyModel
-from posewright.fitting.anatomy import standing_terms, unrolled_start
+from posewright.fitting.anatomy import likely_start, standing_terms, unrolled_start
 from posewright.fitting.floor import FloorOptions, standing, touching, with_soles
-from posewright.fitting.over_time import bridged, carried, smoothed
+from posewright.fitting.over_time import bridged, carried, smoothed, told_joints
 from posewright.fitting.points import BodyPoints, body_points
 from posewright.fitting.pose import PoseOptions, Target, pose_terms, solve_pose, start_pose
 from posewright.fitting.shape import ShapeOptions, fit_shape
@@ -104,6 +104,10 @@ def fit_body(
     part = target.rows(rows)
     local, transl = start_pose(points, part)
     start = unrolled_start(body, points, local, options.pose), transl
+    if options.pose.prior > 0:  # by habits first: then what is seen tells the component of the prior
+        usual = standing_terms(body, points, replace(options.pose, prior=0.0))
+        local, transl = solve_pose(points, pose_terms(part, usual, options.pose), start, options.pose)
+        start = likely_start(body, points, local, told_joints(points, part.weights)), transl
     local, transl = solve_pose(points, pose_terms(part, known, options.pose), start, options.pose)
     local = carried(local, points, part.weights)
     local, transl, frames = bridged(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -51,6 +51,33 @@ class Mixture:
     def log_density(self, x: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:
         """Log density, nats."""
         return self.log_parts(x).logsumexp(-1)
+
+
+def completed(mixture: Mixture, x: Float[Tensor, "N D"], known: Bool[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    """Fill in what is not known of samples: its mean under the likeliest component, given what is known.
+
+    Bishop (2006), equations 2.75 (conditional mean) and 2.98 (marginal).
+    """
+    rows = (~known).any(-1).nonzero()[:, 0]
+    if not len(rows):
+        return x
+    there = known[rows].to(x.dtype)[:, None]
+    lost = 1 - there
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    away = (x[rows, None] - mixture.means) * there  # (n, K, D)
+    P = mixture.precisions
+    pull = -lost * (P @ away[..., None])[..., 0]
+    system = lost[..., None] * P * lost[..., None, :] + eye * there[..., None]
+    fill = torch.linalg.solve(system, pull) * lost
+    whole = away + fill
+    # at the conditional mean the joint distance is the marginal one; the marginal's determinant is |C| |P_lost|
+    distance = (whole * (P @ whole[..., None])[..., 0]).sum(-1)
+    score = mixture.constants - 0.5 * distance - 0.5 * torch.linalg.slogdet(system)[1]
+    best = score.argmax(-1)
+    own = torch.arange(len(rows))
+    filled = x.clone()
+    filled[rows] = torch.where(known[rows], x[rows], mixture.means[best] + whole[own, best])
+    return filled
 
 
 def gaussian(x: Float[Tensor, "N D"], floor: float, keep: int | None = None) -> Mixture:

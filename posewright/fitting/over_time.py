@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from posewright.fitting.points import BodyPoints
@@ -9,12 +10,17 @@ from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_w
 from posewright.geometry.signals import butterworth, fill_gaps
 
 
-def carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:
-    """Rotations of joints that nothing speaks for in a frame, from the frames before and after."""
+def told_joints(points: BodyPoints, weights: Float[Tensor, "N P"]) -> Bool[Tensor, "N A"]:
+    """Tell of which active joints a seen point speaks: those that move one."""
     moved = torch.zeros(len(points.active), len(points.defined), dtype=torch.bool)
     for a, reach in enumerate(points.reach):
         moved[a, points.term_point[reach > 0]] = True
-    told = ((weights > 0)[:, None] & moved).any(-1).numpy()
+    return ((weights > 0)[:, None] & moved).any(-1)
+
+
+def carried(local: Tensor, points: BodyPoints, weights: Tensor) -> Tensor:
+    """Rotations of joints that nothing speaks for in a frame, from the frames before and after."""
+    told = told_joints(points, weights).numpy()
     quats = continuous_quat_wxyz(matrix_to_quat_wxyz(local)).numpy()
     frames = np.arange(len(quats))
     for a in np.flatnonzero(told.any(0) & ~told.all(0)):
