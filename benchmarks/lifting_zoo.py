@@ -9,6 +9,9 @@ same optimiser and schedule, and one size of about one million weights (`SMALL`)
 0.5, 1 and 2 % of the body height, and at 1 % with 10 and 30 % of the keypoints missing; no alignment for MPJPE, frames
 counted once, no true root or scale (deployable), flip averaging as stated in the row. The focal length is known.
 
+Named with `--methods`, methods with another paper's block are trained too (`PLUG_INS`); the claim that HopFIR's
+hop-wise attention helps SemGCN is `--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`.
+
 `--minutes` gives equal time in place of equal windows. `--size published` trains the smallest published size, where a
 GPU is there. One row per method, seed and condition goes to results/lifting_zoo.csv as soon as it is there; rows that
 are there, made with the same budget, are not made again, so that a run can be stopped at any time. Beside the scores:
@@ -60,6 +63,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/hot": {"frames": FRAMES, "token_num": 9, "layer_index": 2, "dim": 96, "depth": 6, "hidden": 192},
 }
 """Sizes that a CPU trains: about a million weights where the method scales that far down."""
+PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 128, "hops": 3}}
+"""Method and the block it takes from another paper."""
 PUBLISHED = {
     "lifting/simple_baseline": "base",
     "lifting/semgcn": "base",
@@ -82,7 +87,10 @@ TIMED_FRAMES = 600
 
 def network_of(name: str, size: str) -> nn.Module:
     """Build a method at its size of this benchmark, with fresh weights."""
-    return create(name, **SMALL[name]) if size == "small" else create(name, PUBLISHED.get(name, "27"))
+    method, _, plug_in = name.partition(":")
+    if size == "small":
+        return create(method, **(SMALL | PLUG_INS)[name])
+    return create(method, plug_in or PUBLISHED.get(name, "27"))
 
 
 def budget_of(arguments: argparse.Namespace) -> str:
@@ -94,7 +102,7 @@ def budget_of(arguments: argparse.Namespace) -> str:
 def trained(name: str, seed: int, arguments: argparse.Namespace) -> tuple[Lifter, float]:
     """Train a method, or continue; and the seconds it took."""
     torch.manual_seed(seed)
-    out = arguments.out / f"{name.replace('/', '_')}_{arguments.size}_{seed}"
+    out = arguments.out / f"{name.replace('/', '_').replace(':', '_')}_{arguments.size}_{seed}"
     budget = budget_of(arguments)
     mark = out / "budget.txt"
     if mark.exists() and mark.read_text() != budget:
@@ -206,7 +214,9 @@ def add_rows(path: Path, rows: list[dict[str, str]]) -> None:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--methods", nargs="+", choices=zoo(), metavar="METHOD", default=list(SMALL))
+    parser.add_argument(
+        "--methods", nargs="+", choices=[*zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--size", choices=("small", "published"), default="small")
     parser.add_argument("--steps", type=int, default=4000)

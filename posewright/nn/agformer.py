@@ -85,8 +85,19 @@ class NeighbourConvolution(nn.Module):
     def similar(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N N"]:
         """Return the normalised graph of the most similar nodes."""
         similarity = x @ x.transpose(-1, -2)
-        least = similarity.topk(min(self.neighbours, x.shape[-2]), dim=-1).values[..., -1:]
+        least = kth_largest(similarity, min(self.neighbours, x.shape[-2]))
         return _normalised((similarity >= least).to(x.dtype))
+
+
+def kth_largest(x: Float[Tensor, "*B N"], k: int) -> Float[Tensor, "*B 1"]:
+    """Return the k-th largest of the last dimension, equal ones counted each.
+
+    The published k is 2, for which removing one largest and looking again takes a fifth of `topk`'s time at 81 frames.
+    """
+    if k != 2:
+        return x.topk(k, dim=-1).values[..., -1:]
+    largest = x.max(dim=-1, keepdim=True).indices
+    return x.scatter(-1, largest, float("-inf")).amax(-1, keepdim=True)
 
 
 def _normalised(adjacency: Float[Tensor, "*B N N"]) -> Float[Tensor, "*B N N"]:
@@ -115,13 +126,15 @@ class AGFormerBlock(nn.Module):
         self.scale2 = None if layer_scale is None else nn.Parameter(torch.full((dim,), layer_scale))
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
-        x = x + self.drop_path(_scaled(self.mixer(self.norm1(x)), self.scale1))
-        return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.scale2))
+        x = shortcut(x, self.drop_path(self.mixer(self.norm1(x))), self.scale1)
+        return shortcut(x, self.drop_path(self.mlp(self.norm2(x))), self.scale2)
 
 
-def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
-    """Apply a layer scale if there is one."""
-    return x if scale is None else x * scale
+def shortcut(
+    x: Float[Tensor, "*B C"], branch: Float[Tensor, "*B C"], scale: Float[Tensor, " C"] | None
+) -> Float[Tensor, "*B C"]:
+    """Add a branch with its layer scale, if there is one, in one pass over the memory."""
+    return x + branch if scale is None else torch.addcmul(x, branch, scale)
 
 
 class Stream(nn.Module):

@@ -30,6 +30,16 @@ def test_contract_every_lifter_has_a_small_and_a_published_size(benchmark):
         assert benchmark.PUBLISHED.get(name, "27") in find(name).VARIANTS
 
 
+def test_contract_plug_ins_are_their_method_with_a_block_more(benchmark):
+    for name in benchmark.PLUG_INS:
+        method, _, variant = name.partition(":")
+        with_block, plain = (benchmark.network_of(n, "small") for n in (name, method))
+        assert type(with_block) is type(plain)
+        assert set(plain.state_dict()) != set(with_block.state_dict())
+        assert variant in find(method).VARIANTS
+        assert benchmark.parse(["--methods", name]).methods == [name]
+
+
 def test_rows_are_appended_and_methods_that_are_there_are_skipped(benchmark, tmp_path, monkeypatch):
     results = tmp_path / "rows.csv"
     arguments = [
