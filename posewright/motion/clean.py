@@ -15,6 +15,7 @@ from posewright.motion.gaps import GapOptions, fill_joints, fill_path, remove_ou
 from posewright.motion.ik import IKOptions, Pose, inverse_kinematics
 from posewright.motion.remarks import absence_remarks, hidden_remarks
 from posewright.motion.root import RootOptions, RootPath, root_path
+from posewright.motion.sight import speed_across
 from posewright.motion.smooth import SmoothingOptions, smooth_joints
 from posewright.motion.world import World, WorldOptions, estimate_world, local_world
 from posewright.skeletons.convert import convert
@@ -267,7 +268,12 @@ def _on_rig(
         options.ik,
     )
     mode = options.foot_lock if contacts_trusted or options.foot_lock != "auto" else "never"
-    pose = lock_feet(pose, confidence, offsets, fps, mode, options.contacts, options.ik)
+    across = (
+        speed_across(smooth, keypoints, camera)
+        if keypoints and camera and options.camera == "static"
+        else None
+    )
+    pose = lock_feet(pose, confidence, offsets, fps, mode, options.contacts, options.ik, across)
     pose = Pose(pose.rotations_wxyz.float(), pose.root.float())
     offsets = offsets.astype(np.float32)
     final = pose_joints(pose, offsets)
@@ -282,7 +288,7 @@ def _on_rig(
         joints_raw=raw.astype(np.float32, copy=False),
         rotations_wxyz=pose.rotations_wxyz.numpy(),
         rest_offsets=offsets,
-        contacts=foot_contacts(final, confidence, fps, options.contacts),
+        contacts=foot_contacts(final, confidence, fps, options.contacts, across),
         keypoints=keypoints,
         camera=camera,
         person_ids=keypoints.person_ids if keypoints is not None else (),

@@ -4,6 +4,10 @@ A heel or a toe is planted while it is slow and near the floor (hysteresis: it m
 start, and may be a little faster and higher before it ends; short blips and short holes are removed). Planted
 points are pinned where they stood on average, the pin eases in and out, and the legs are solved again.
 
+How fast a foot is, a still camera sees much better across its line of sight than along it: what stands on the floor
+stands in the picture too, whatever the estimated depth does. Where the picture shows the foot, its speed there counts
+(`sight.speed_across`), and the estimated speed must only not be far too large.
+
 The modes are named as in DeepMotion's Animate 3D:
 
 * `auto`: feet are pinned while they are planted, and free otherwise. A jump stays a jump.
@@ -28,6 +32,8 @@ from posewright.skeletons.joint_sets import RIG_26
 
 FOOT_LOCK_MODES = ("auto", "always", "never", "grounding")
 
+TURNING = 0.12
+"""Metres by which a foot's direction changes, root mean square, in contacts in which it turns."""
 _POINTS = RIG_26.indices("left_heel", "left_toe", "right_heel", "right_toe")
 _CLAVICLES = RIG_26.indices("left_clavicle", "right_clavicle")
 
@@ -40,6 +46,8 @@ class ContactOptions:
     """Metres per second: slower starts a contact."""
     end_speed: float = 0.50
     """Metres per second: faster ends it."""
+    along: float = 3.0
+    """Where the speed across the line of sight is known, the estimated speed may be so many times the limits."""
     start_height: float = 0.06
     """Metres above the floor: lower starts a contact."""
     end_height: float = 0.10
@@ -49,6 +57,12 @@ class ContactOptions:
     """Seconds: shorter interruptions are closed."""
     ease: float = 0.08
     """Seconds over which a pin lets go."""
+    rest: float = 0.04
+    """Seconds at the beginning and end of a contact over which the foot comes to rest and leaves."""
+    at_once: float = 0.05
+    """Metres: a foot that is moved less than this needs no time for it."""
+    let_go: float = 0.6
+    """How strongly a free foot keeps to where it was seen, next to 1 for one that comes to rest."""
     ground_smoothing: float = 0.06
     """Seconds over which height corrections of the whole body are smoothed."""
     min_confidence: float = 0.2
@@ -65,6 +79,7 @@ def planted_points(
     confidence: np.ndarray,
     fps: float,
     options: ContactOptions = ContactOptions(),
+    across: np.ndarray | None = None,
 ) -> np.ndarray:
     """Find when each heel and toe stands on the floor.
 
@@ -73,12 +88,15 @@ def planted_points(
         confidence: (T, P, 26).
         fps: frames per second.
         options: thresholds.
+        across: (T, P, 2 feet, 2 points) metres per second across the line of sight, NaN where not seen; or None.
 
     Returns:
         (T, P, 2 feet, 2 points) bool. A single frame has no speeds: height alone decides.
     """
     points = foot_points(joints).astype(float)
     height, speed = points[..., 2], point_speed(points, fps)
+    if across is not None:
+        speed = np.where(np.isfinite(across), np.maximum(across, speed / options.along), speed)
     sure = foot_points(confidence[..., None])[..., 0] >= options.min_confidence
     sure = sure & np.isfinite(height)
     start = sure & (height < options.start_height) & (speed < options.start_speed)
@@ -91,10 +109,14 @@ def planted_points(
 
 
 def foot_contacts(
-    joints: np.ndarray, confidence: np.ndarray, fps: float, options: ContactOptions = ContactOptions()
+    joints: np.ndarray,
+    confidence: np.ndarray,
+    fps: float,
+    options: ContactOptions = ContactOptions(),
+    across: np.ndarray | None = None,
 ) -> np.ndarray:
     """Find when each foot touches the floor (T, P, 2) bool, left and right: heel or toe is planted."""
-    return np.any(planted_points(joints, confidence, fps, options), axis=-1)
+    return np.any(planted_points(joints, confidence, fps, options, across), axis=-1)
 
 
 def point_speed(points: np.ndarray, fps: float) -> np.ndarray:
@@ -144,6 +166,7 @@ def lock_feet(
     mode: str = "auto",
     options: ContactOptions = ContactOptions(),
     ik: IKOptions = IKOptions(),  # noqa: B008 (frozen)
+    across: np.ndarray | None = None,
 ) -> Pose:
     """Keep feet from sliding and floating, in one of the modes described above.
 
@@ -155,6 +178,7 @@ def lock_feet(
         mode: `auto`, `always`, `never` or `grounding`.
         options: thresholds and easing.
         ik: strengths for solving the legs again.
+        across: see `planted_points`.
     """
     if mode not in FOOT_LOCK_MODES:
         raise ValueError(f"foot lock {mode!r}: expected one of {', '.join(FOOT_LOCK_MODES)}")
@@ -164,7 +188,7 @@ def lock_feet(
         pose = _ground(pose, offsets, fps, options)
     if mode == "grounding":
         return pose
-    return _pin(pose, confidence, offsets, fps, options, ik)
+    return _pin(pose, confidence, offsets, fps, options, ik, across)
 
 
 def pose_joints(pose: Pose, offsets: np.ndarray) -> np.ndarray:
@@ -206,10 +230,11 @@ def _pin(
     fps: float,
     options: ContactOptions,
     ik: IKOptions,
+    across: np.ndarray | None,
 ) -> Pose:
     """Move planted heels and toes to their pins, let go smoothly, and solve the rotations again near the old ones."""
     joints = pose_joints(pose, offsets)
-    planted = planted_points(joints, confidence, fps, options)
+    planted = planted_points(joints, confidence, fps, options, across)
     if not planted.any():
         return pose
     points = foot_points(joints)
@@ -236,11 +261,33 @@ def _pin(
 
 
 def _pins(points: np.ndarray, planted: np.ndarray) -> np.ndarray:
-    """Where each planted point stands (T, P, 2, 2, 3): the mean over its contact, on the floor."""
+    """Where each planted point stands (T, P, 2, 2, 3): the mean over its contact, on the floor.
+
+    Heel and toe of one contact of a foot stand a foot's length apart, at the least change of both means, so that a foot
+    whose place drifts while it stands does not step from the heel's place to the toe's. Where the foot turns while it
+    stands, each point has its own mean.
+    """
     run, N = _number_runs(planted)
+    own = _run_means(points[..., :2], run, N)
+    feet = np.nan_to_num(points[..., :2])
+    contact, M = _number_runs(planted.any(-1))
+    length = _run_means(feet[..., 1, :] - feet[..., 0, :], contact, M)
+    turned = np.linalg.norm(feet[..., 1, :] - feet[..., 0, :] - length, axis=-1)
+    turned = np.sqrt(_run_means(turned[..., None] ** 2, contact, M)[..., 0])
+    heel = np.stack([feet[..., 0, :], feet[..., 1, :] - length], -2)
+    counted = np.where(planted, contact[..., None], 0)
+    heel = _run_means(heel.reshape(-1, 2), counted.ravel(), M, contact.ravel()).reshape(length.shape)
+    joint = np.stack([heel, heel + length], -2)
+    place = np.where((turned < TURNING)[..., None, None], joint, own)
+    return np.concatenate([place, np.zeros_like(place[..., :1])], -1)
+
+
+def _run_means(values: np.ndarray, run: np.ndarray, N: int, wanted: np.ndarray | None = None) -> np.ndarray:
+    """Mean of values (..., C) over each run (numbers from 1 to N), given back where `wanted` (default: `run`) says."""
+    flat = np.nan_to_num(values).reshape(-1, values.shape[-1])
     count = np.maximum(np.bincount(run.ravel(), minlength=N + 1), 1)
-    mean = [np.bincount(run.ravel(), np.nan_to_num(points[..., k]).ravel(), N + 1) / count for k in (0, 1)]
-    return np.stack([mean[0][run], mean[1][run], np.zeros_like(points[..., 2])], -1)
+    mean = np.stack([np.bincount(run.ravel(), column, N + 1) / count for column in flat.T], -1)
+    return mean[run if wanted is None else wanted]
 
 
 def _body_shift(rise: np.ndarray, planted: np.ndarray, fps: float, options: ContactOptions) -> np.ndarray:
@@ -251,9 +298,27 @@ def _body_shift(rise: np.ndarray, planted: np.ndarray, fps: float, options: Cont
 
 
 def _ease(shift: np.ndarray, planted: np.ndarray, fps: float, options: ContactOptions) -> np.ndarray:
-    """Extend the shifts of planted points into the frames around, fading over `ease` seconds."""
+    """Extend the shifts of planted points into the frames around, fading over `ease` seconds.
+
+    A foot that is moved far comes to rest: the first and last moments of its contact belong to the fade.
+    """
     reach = max(options.ease * fps, 0.5)
-    held = np.where(planted[..., None], 1e3, 1.0) + np.zeros_like(shift)
+    near = np.linalg.norm(shift, axis=-1) < options.at_once
+    firm = _inner(planted, round(options.rest * fps)) | (planted & near)
+    held = np.where(firm, 1e3, np.where(planted, 1.0, options.let_go))[..., None] + np.zeros_like(shift)
     coupling = torch.full((max(len(shift) - 1, 0), *shift.shape[1:]), reach**2, dtype=torch.float64)
-    eased = solve_chain(torch.from_numpy(held * shift), torch.from_numpy(held), coupling).numpy()
-    return np.where(planted[..., None], shift, eased)
+    eased = shift
+    for _ in range(2):
+        eased = solve_chain(torch.from_numpy(held * eased), torch.from_numpy(held), coupling).numpy()
+        eased = np.where(firm[..., None], shift, eased)
+    return eased
+
+
+def _inner(state: np.ndarray, frames: int) -> np.ndarray:
+    """Runs of True along the first axis without their first and last frames, unless they are the clip's."""
+    inner = state.copy()
+    for _ in range(frames):
+        before, after = np.roll(inner, 1, 0), np.roll(inner, -1, 0)
+        before[0], after[-1] = state[0], state[-1]
+        inner = inner & before & after
+    return inner

@@ -24,6 +24,7 @@ from posewright.models import list_models
 from posewright.models.lifting import raylift
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.pipelines.lift_zoo import lift_with, lifted_joints
+from posewright.pipelines.visibility import honest_confidence
 from posewright.skeletons.convert import convert
 from posewright.skeletons.joint_sets import ANIMALS, BODY_24, BODY_26, JOINT_SETS, get
 from posewright.skeletons.skeleton import Skeleton
@@ -155,7 +156,7 @@ def lift_points(
     network = choose_lifter(model, variant, weights, device)
     if isinstance(network, Lifter):
         return _lift_points_with(network, keypoints, camera, flip)
-    rays, confidence = keypoint_rays(keypoints, camera)
+    rays, confidence = keypoint_rays(honest_confidence(keypoints), camera)
     T, P = confidence.shape[:2]
     points = np.full((T, P, len(BODY_26), 3), np.nan, np.float32)
     known = camera.focal_source != "assumed"

@@ -8,6 +8,9 @@ from benchmarks.known_scenes import recorded
 from posewright.motion.bones import add_clavicles, rest_offsets
 from posewright.motion.contacts import (
     FOOT_LOCK_MODES,
+    ContactOptions,
+    _ease,
+    _pins,
     foot_contacts,
     foot_points,
     hysteresis,
@@ -114,3 +117,40 @@ def test_unknown_mode_is_refused(shared_data):
     _, sure, offsets, fps, pose = lifted(shared_data, "val/cmu_35.npz", 1, slice(0, 5))
     with pytest.raises(ValueError, match="auto, always, never, grounding"):
         lock_feet(pose, sure, offsets, fps, "sometimes")
+
+
+def test_law_heel_and_toe_of_a_drifting_foot_are_pinned_a_foot_apart():
+    """The heel is planted first, the toe last, while the estimate drifts by 0.3 m: the foot must not step."""
+    T = 30
+    points = np.zeros((T, 1, 2, 2, 3))
+    points[..., 1, 1] = -0.2
+    points[..., 1] += 0.3 * np.linspace(0, 1, T)[:, None, None, None]
+    planted = np.zeros((T, 1, 2, 2), bool)
+    planted[:18, :, :, 0] = planted[8:, :, :, 1] = True
+    pins = _pins(points, planted)
+    both = planted.all(-1)
+    np.testing.assert_allclose(
+        (pins[..., 1, :] - pins[..., 0, :])[both], np.tile([0, -0.2, 0], (both.sum(), 1)), atol=1e-9
+    )
+    assert np.ptp(pins[:18, 0, 0, 0], axis=0).max() < 1e-9
+
+
+def test_law_a_foot_that_pivots_has_a_pin_for_each_point():
+    T = 30
+    angle = np.linspace(0, np.pi / 2, T)
+    points = np.zeros((T, 1, 2, 2, 3))
+    points[..., 1, 0], points[..., 1, 1] = (0.25 * f(angle)[:, None, None] for f in (np.sin, np.cos))
+    planted = np.zeros((T, 1, 2, 2), bool)
+    planted[..., 0] = True
+    np.testing.assert_allclose(_pins(points, planted)[..., 0, :], 0, atol=1e-9)
+
+
+def test_law_a_foot_comes_to_rest_when_it_is_moved_far():
+    T, fps = 40, 30.0
+    planted = np.zeros((T, 1, 2, 2), bool)
+    planted[15:30] = True
+    shift = np.where(planted[..., None], np.array([0.0, 0.2, 0.0]), 0.0)
+    eased = _ease(shift, planted, fps, ContactOptions())[:, 0, 0, 0, 1]
+    np.testing.assert_allclose(eased[17:28], 0.2, atol=2e-3)
+    assert np.abs(np.diff(eased)).max() < 0.08
+    assert eased[0] < 0.02
