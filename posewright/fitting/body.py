@@ -18,7 +18,7 @@ from posewright.fitting.over_time import bridged, carried, smoothed, told_joints
 from posewright.fitting.points import BodyPoints, body_points
 from posewright.fitting.pose import PoseOptions, Target, pose_terms, solve_pose, start_pose
 from posewright.fitting.shape import ShapeOptions, fit_shape
-from posewright.fitting.terms import Term
+from posewright.fitting.terms import Near, SeenPoints, Term
 from posewright.geometry.signals import fill_gaps
 from posewright.skeletons.joint_sets import get
 from posewright.skeletons.skeleton import Skeleton
@@ -104,10 +104,11 @@ def fit_body(
     part = target.rows(rows)
     local, transl = start_pose(points, part)
     start = unrolled_start(body, points, local, options.pose), transl
-    if options.pose.prior > 0:  # by habits first: then what is seen tells the component of the prior
+    told = told_joints(points, part.weights)
+    if options.pose.prior > 0 and not told.all():  # by habits first: what is seen tells the prior's component
         usual = standing_terms(body, points, replace(options.pose, prior=0.0))
         local, transl = solve_pose(points, pose_terms(part, usual, options.pose), start, options.pose)
-        start = likely_start(body, points, local, told_joints(points, part.weights)), transl
+        start = likely_start(body, points, local, told), transl
     local, transl = solve_pose(points, pose_terms(part, known, options.pose), start, options.pose)
     local = carried(local, points, part.weights)
     local, transl, frames = bridged(
@@ -119,8 +120,9 @@ def fit_body(
         noise = replace(options.pose, point_sigma=_noise(points, local, transl, target, frames, options))
         local, transl = solve_pose(points, pose_terms(part, known, noise), near, noise)
     if options.floor is not None:
-        part = replace(target.rows(torch.from_numpy(frames)), near=(local, transl))
-        terms = pose_terms(part, known, options.pose)
+        placed, floor = points(local, transl), options.floor
+        stay = SeenPoints(placed, points.defined.double().expand(placed.shape[:2]), floor.move_sigma, 3.0)
+        terms = (stay, Near(local, transl, floor.stay_sigma), *known[1:])  # habits had their say
         local, transl = _stood(body, betas, points, terms, local, transl, frames, T, fps, options, contacts)
     return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
 
@@ -159,7 +161,7 @@ def _stood(
     options: FitOptions,
     contacts: np.ndarray | None,
 ) -> tuple[Tensor, Tensor]:
-    """Solve again with the soles on the floor."""
+    """Change the motion as little as brings the soles to the floor; what was seen has had its say."""
     assert options.floor is not None
     on_soles, feet = with_soles(body, betas, points)
     placed = np.full((T, len(feet), 3), np.nan)

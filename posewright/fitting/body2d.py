@@ -24,6 +24,7 @@ from posewright.fitting.over_time import bridged, carried, smoothed
 from posewright.fitting.pixels import SeenPixels, check_camera, seen_pixels
 from posewright.fitting.points import BodyPoints, body_points
 from posewright.fitting.pose import PoseOptions, near_terms, solve_pose
+from posewright.fitting.terms import SeenPoints
 from posewright.geometry.triangulation import triangulate
 from posewright.skeletons.joint_sets import get
 from posewright.skeletons.skeleton import Skeleton
@@ -42,6 +43,8 @@ class Fit2DOptions:
     """Shape, prior, limits and smoothing, as in three dimensions; `floor` is not used."""
     keypoint_share: float = 0.01
     """Expected error of a keypoint of confidence 1, as a share of the person's size in the picture."""
+    initial_sigma: float = 0.1
+    """Metres by which lifted joints may be off: they tell what one picture cannot."""
     unmet: float = 0.06
     """A keypoint that is missed by more than this share in half of its frames is said not to be met."""
 
@@ -105,13 +108,14 @@ def fit_body_2d(
     if betas is None:
         betas = body.rest_params().betas if first is None else first.betas
     points = body_points(body, betas.detach(), skeleton.name)
+    lifted = _lifted(initial, len(cameras), points, options)
     there = ((pixels.weights > 0).sum((1, 2)) >= LEAST).numpy()
     if first is not None:
         there &= torch.isfinite(first.transl).all(-1).numpy()
     if not there.any():
         return _missing(body, betas, pixels)
     local, transl, frames = _solved(
-        body, points, pixels, first, np.flatnonzero(there), skeleton, fps, options
+        body, points, pixels, first, lifted, np.flatnonzero(there), skeleton, fps, options
     )
     return _result(body, betas, points, pixels, local, transl, frames, T, skeleton, options)
 
@@ -121,6 +125,7 @@ def _solved(
     points: BodyPoints,
     pixels: SeenPixels,
     first: BodyParams | None,
+    lifted: tuple[SeenPoints, ...],
     seen: np.ndarray,
     skeleton: Skeleton,
     fps: float,
@@ -135,14 +140,16 @@ def _solved(
     else:
         every = torch.cat([first.global_orient[rows, None], first.body_pose[rows]], 1).double()
         start = every[:, list(points.active)], first.transl[rows].double()
-    local, transl = solve_pose(points, (part, *known), start, pose)
+    also = [term.rows(rows) for term in lifted]
+    local, transl = solve_pose(points, (part, *also, *known), start, pose)
     local = carried(local, points, part.weights.amax(1))
     gap = fit.max_gap_s if fit.cutoff_hz else 0.0
     local, transl, frames = bridged(local, transl, seen, len(pixels.flat), fps, gap)
     if fit.cutoff_hz and len(frames) > 3:
         near = smoothed(local, transl, frames, fps, fit.cutoff_hz)
-        part = pixels.rows(torch.from_numpy(frames))
-        local, transl = solve_pose(points, (part, *known, *near_terms(near, pose)), near, pose)
+        rows = torch.from_numpy(frames)
+        part, also = pixels.rows(rows), [term.rows(rows) for term in lifted]
+        local, transl = solve_pose(points, (part, *also, *known, *near_terms(near, pose)), near, pose)
     return local, transl, frames
 
 
@@ -190,6 +197,17 @@ def _started(
     sure = np.isfinite(initial).all(-1).astype(float)
     fit = fit_body(body, initial, sure, skeleton, fps, replace(options.fit, floor=None), betas)
     return fit.params
+
+
+def _lifted(
+    initial: np.ndarray | None, views: int, points: BodyPoints, options: Fit2DOptions
+) -> tuple[SeenPoints, ...]:
+    """Joints of a lifter as a loose term, beside one camera; several cameras need none."""
+    if initial is None or views > 1:
+        return ()
+    sure = torch.from_numpy(np.isfinite(initial).all(-1).astype(float)) * points.defined
+    place = torch.from_numpy(np.nan_to_num(initial.astype(float)))
+    return (SeenPoints(place, sure, options.initial_sigma, options.fit.pose.huber),)
 
 
 def _result(

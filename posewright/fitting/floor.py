@@ -32,12 +32,16 @@ class FloorOptions:
 
     sigma: float = 0.002
     """Metres by which a touching vertex may be off its pin, and any vertex below the floor."""
+    move_sigma: float = 0.01
+    """Metres by which the points of the body may move for its feet to stand."""
+    stay_sigma: float = 0.05
+    """Radians (metres for the translation) by which a pose may change for it."""
     start_height: float = 0.035
     """Metres: lower begins a touch."""
     end_height: float = 0.055
-    start_speed: float = 0.30
+    start_speed: float = 0.25
     """Metres per second: slower begins a touch."""
-    end_speed: float = 0.55
+    end_speed: float = 0.45
     span_s: float = 0.08
     """Seconds over which speeds are measured."""
     shortest_s: float = 0.10
