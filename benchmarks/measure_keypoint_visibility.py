@@ -83,7 +83,8 @@ def measure(clip: Path) -> np.ndarray:
     size = np.ptp(points["coco_17"], axis=2).max(-1)
     names = MEDIAPIPE_33.joint_names
     first = [names.index(f"left_{n[6:]}") if n.startswith("right_") else i for i, n in enumerate(names)]
-    inside = ((points["mediapipe_33"] >= 0) & (points["mediapipe_33"] < truth.cameras[0].image_size)).all(-1)
+    pixels = points["mediapipe_33"]
+    inside = np.asarray(((pixels >= 0) & (pixels < truth.cameras[0].image_size)).all(-1))
     out = []
     for p in range(truth.num_people):
         frames = np.flatnonzero(match.found()[:, p])

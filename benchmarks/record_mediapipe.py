@@ -4,6 +4,10 @@ MediaPipe is no dependency of posewright: run this once in an environment of its
 
     python3.11 -m venv env && env/bin/pip install mediapipe==0.10.21 "numpy<2" av
     env/bin/python benchmarks/record_mediapipe.py ../shared/data tests/models/detection/mediapipe_0.10.21
+    env/bin/python benchmarks/record_mediapipe.py CLIPS benchmarks/mediapipe_on_truth --truth
+
+The second is for the clips that `posewright benchmark truth --keep CLIPS` makes: only the defaults (`smooth`), one
+npz per clip.
 
 One npz per photo or video and setting (`static`: every frame by itself; `tracking`: smooth_landmarks=False; `smooth`:
 the defaults), model_complexity=1:
@@ -86,6 +90,16 @@ def record(path, setting):
     }
 
 
+def record_truth(clips, output):
+    """Record the first camera of every rendered clip."""
+    output.mkdir(parents=True, exist_ok=True)
+    for clip in sorted(p.parent for p in clips.glob("*/truth.npz") if " by " not in p.parent.name):
+        arrays = record(clip / "camera_01.mp4", "smooth")
+        arrays["landmarks"] = arrays["landmarks"][..., :2]
+        np.savez_compressed(output / f"{clip.name}.npz", **arrays)
+        print(f"{clip.name}: {arrays['found'].sum()}/{len(arrays['found'])} frames with a pose")
+
+
 def main():
     """Record every photo and video under the data folder."""
     parser = argparse.ArgumentParser(
@@ -93,12 +107,16 @@ def main():
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--truth", action="store_true", help="the data are clips of the truth benchmark")
     parser.add_argument(
         "--all-frames", action="store_true", help="keep every frame (for work, not to commit)"
     )
     arguments = parser.parse_args()
     if arguments.all_frames:
         MAX_FRAMES.update(tracking=10**9, smooth=10**9)
+    if arguments.truth:
+        record_truth(arguments.data, arguments.output)
+        return
     media = arguments.data / "media"
     arguments.output.mkdir(parents=True, exist_ok=True)
     files = sorted(p for folder in ("photos", "videos", "multiview") for p in (media / folder).rglob("*.*"))

@@ -1,6 +1,6 @@
 """How good is `run` on video whose truth is known? Recorded motion on rendered bodies, filmed by virtual cameras.
 
-    posewright benchmark truth [--clips NAME ...] [--keep FOLDER] [--views] [--mediapipe FOLDER]
+    posewright benchmark truth [--clips NAME ...] [--keep FOLDER] [--views] [--picture FILE]
 
 The recordings are `val`'s (CMU; nobody in them was in training), put on Anny bodies with clothes and hair
 (`datasets.synth`), in rooms and in the open, filmed at 1280 x 720 and 30 frames a second with sensor noise: from the
@@ -13,7 +13,8 @@ basketball (with jump shots) and gestures; no dance. Every clip then goes throug
                    left when nothing is wrong in 2D
 
 and, with `--views`, three clips are filmed by 8 cameras and triangulated from 2, 4 and 8 of them (`multiview`).
-`--mediapipe` adds MediaPipe's own world landmarks, recorded by `benchmarks/record_mediapipe.py` into that folder.
+Beside them stand MediaPipe's own world landmarks (0.10.21, its defaults, one person), recorded on these clips by
+`benchmarks/record_mediapipe.py` into `mediapipe_on_truth/`.
 
 Scores as `posewright/evaluate/video.py` says (deployable: nothing is aligned or scaled unless a score's name says
 so). Writes results/truth.csv, a row per clip and method, and results/truth_means.csv, a mean per condition.
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from row import write_rows
 
@@ -45,12 +47,14 @@ from posewright.evaluate.video import (
 )
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
+from posewright.metrics.position import pa_mpjpe
 from posewright.pipelines.multiview_to_motion import estimate_multiview
 from posewright.pipelines.video_to_motion import RunOptions, find_people, keypoints_to_motion
 from posewright.skeletons.joint_sets import COCO_17, MEDIAPIPE_33, RIG_26
 from posewright.structures.cameras import CameraRig
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
+from posewright.viewer.overlay import draw_keypoints
 
 SECONDS = 3.5
 VIEWS = {"front": 0.0, "front left": 0.7, "side": math.pi / 2, "back": math.pi, "back right": -2.3}
@@ -107,6 +111,8 @@ CASES = (
     Case("basketball, orbit", "moving camera", (("06_13", 16.0),), "front", move="orbit"),
     Case("walk, dolly", "moving camera", (("35_28", 0.0),), "side", move="dolly", place="open_air"),
 )
+RECORDED = Path(__file__).resolve().parent / "mediapipe_on_truth"
+WORST_SHOWN = 4
 CEILING = ("basketball front", "jump shot front", "two play")
 """Clips that eight cameras film."""
 
@@ -119,27 +125,31 @@ def main() -> None:
     parser.add_argument("--clips", nargs="*", help="only these, by the beginning of their name")
     parser.add_argument("--keep", type=Path, help="folder in which the clips are kept and found again")
     parser.add_argument("--views", action="store_true", help="also triangulate from 2, 4 and 8 cameras")
-    parser.add_argument("--mediapipe", type=Path, help="folder of recorded MediaPipe landmarks, NAME.npz")
+    parser.add_argument(
+        "--picture", type=Path, help="also draw the worst frames of the worst clips into this file"
+    )
     arguments = parser.parse_args()
     cases = [c for c in CASES if not arguments.clips or c.name.startswith(tuple(arguments.clips))]
     if not cases:
         raise InputError(f"no clip begins so; there are: {', '.join(c.name for c in CASES)}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
-        rows = [row for case in cases for row in score_case(case, folder, arguments.mediapipe)]
+        rows = [row for case in cases for row in score_case(case, folder, RECORDED)]
         if arguments.views:
             rows += [row for case in cases if case.name in CEILING for row in ceiling(case, folder)]
+        if arguments.picture:
+            draw_worst(rows, cases, folder, arguments.picture)
     print(write_rows("truth", rows))
     print(write_rows("truth_means", means(rows)))
 
 
-def score_case(case: Case, folder: Path, mediapipe: Path | None) -> Iterator[dict]:
+def score_case(case: Case, folder: Path, recorded: Path) -> Iterator[dict]:
     """One row per method."""
     clip = obtain(case, folder, (planned_camera(case),))
     truth = read_truth(clip / "truth.npz")
     view = view_of(truth, 0)
     focal = float(truth.cameras[0].K[0, 0])
-    options = RunOptions(camera="static" if case.move == "static" else "moving")
+    options = options_of(case)
     try:
         found, _ = find_people(open_clip(clip / "camera_01.mp4"), options)
     except InputError:
@@ -153,8 +163,13 @@ def score_case(case: Case, folder: Path, mediapipe: Path | None) -> Iterator[dic
     for method, (keypoints, chosen) in methods.items():
         motion = keypoints_to_motion(keypoints, chosen)
         yield described(case, method, view, motion)
-    if mediapipe and (mediapipe / f"{clip.name}.npz").exists():
-        yield mediapipe_row(case, view, mediapipe / f"{clip.name}.npz")
+    if (recorded / f"{clip.name}.npz").exists():
+        yield mediapipe_row(case, view, recorded / f"{clip.name}.npz")
+
+
+def options_of(case: Case) -> RunOptions:
+    """Options of `run` as a user would give them."""
+    return RunOptions(camera="static" if case.move == "static" else "moving")
 
 
 def described(case: Case, method: str, view: ViewTruth, motion: Motion) -> dict:
@@ -285,7 +300,9 @@ def mediapipe_row(case: Case, view: ViewTruth, recorded: Path) -> dict:
     with np.load(recorded, allow_pickle=False) as data:
         found = data["found"]
         world = np.where(found[:, None, None], data["world"].astype(np.float64), np.nan)
-        pixels = np.where(found[:, None, None], data["landmarks"].astype(np.float64), np.nan)
+        pixels = np.where(
+            found[:, None, None], data["landmarks"] * data["image_size"].astype(np.float64), np.nan
+        )
     keypoints = Keypoints2D(
         MEDIAPIPE_33, pixels[:, None, :, :2].astype(np.float32), np.tile(found[:, None, None], (1, 1, 33)).astype(
             np.float32
@@ -307,6 +324,48 @@ def mediapipe_row(case: Case, view: ViewTruth, recorded: Path) -> dict:
 def rounded(scores: dict[str, float]) -> dict[str, float | int]:
     """Three figures after the point are plenty."""
     return {k: v if isinstance(v, int) else round(float(v), 3) for k, v in scores.items()}
+
+
+def draw_worst(rows: list[dict], cases: list[Case], folder: Path, path: Path) -> None:
+    """Draw what `run` found in the worst frame of each of the worst clips, the person in the middle."""
+    of_run = sorted((r for r in rows if r["method"] == "run"), key=lambda r: -r["pa_mpjpe_mm"])
+    pictures = []
+    for row in of_run[:WORST_SHOWN]:
+        case = next(c for c in cases if c.name == row["clip"])
+        clip = obtain(case, folder, (planned_camera(case),))
+        truth = read_truth(clip / "truth.npz")
+        view = view_of(truth, 0)
+        found, _ = find_people(open_clip(clip / "camera_01.mp4"), options_of(case))
+        motion = keypoints_to_motion(found, options_of(case))
+        frame, middle, half = worst_frame(view, motion)
+        image = next(f.image for f in open_clip(clip / "camera_01.mp4") if f.index == frame)
+        drawn = draw_keypoints(np.ascontiguousarray(image), found, frame)
+        padded = cv2.copyMakeBorder(drawn, half, half, half, half, cv2.BORDER_REPLICATE)
+        x, y = middle.astype(int).tolist()
+        part = cv2.resize(
+            padded[y : y + 2 * half, x : x + 2 * half], (400, 400), interpolation=cv2.INTER_AREA
+        )
+        label = f"{case.name}: {row['pa_mpjpe_mm']:.0f} mm"
+        pictures.append(cv2.putText(part, label, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2))
+    cv2.imwrite(str(path), np.hstack(pictures)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
+def worst_frame(view: ViewTruth, motion: Motion) -> tuple[int, np.ndarray, int]:
+    """Frame with the largest PA-MPJPE, the middle of that person in the picture, and half the side of a square."""
+    assert motion.keypoints is not None
+    assert motion.camera is not None
+    match, _ = score_keypoints(view, motion.keypoints)
+    limbs = RIG_26.indices(*LIMBS)
+    truth = in_camera(view.joints[:, :, limbs].astype(float), view.camera)
+    frames = np.arange(len(truth))[:, None]
+    found = in_camera(motion.joints[:, :, limbs].astype(float), motion.camera)[
+        frames, np.maximum(match.estimate, 0)
+    ]
+    error = np.where(match.found() & (view.visible_share >= SEEN), pa_mpjpe(np.nan_to_num(found), truth), -1)
+    frame, person = np.unravel_index(np.nan_to_num(error, nan=-1).argmax(), error.shape)
+    points = view.keypoints[frame, person]
+    low, high = np.nanmin(points, 0), np.nanmax(points, 0)
+    return int(frame), (low + high) / 2, int(0.65 * (high - low).max())
 
 
 def means(rows: list[dict]) -> list[dict]:

@@ -270,7 +270,7 @@ def _pins(points: np.ndarray, planted: np.ndarray) -> np.ndarray:
     run, N = _number_runs(planted)
     own = _run_means(points[..., :2], run, N)
     feet = np.nan_to_num(points[..., :2])
-    contact, M = _number_runs(planted.any(-1))
+    contact, M = _number_runs(np.asarray(planted.any(-1)))
     length = _run_means(feet[..., 1, :] - feet[..., 0, :], contact, M)
     turned = np.linalg.norm(feet[..., 1, :] - feet[..., 0, :] - length, axis=-1)
     turned = np.sqrt(_run_means(turned[..., None] ** 2, contact, M)[..., 0])
