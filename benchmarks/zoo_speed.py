@@ -5,9 +5,10 @@
 The plain formulation writes attention out: scores of all pairs, scaled, softmax, weighted sum, with the reshapes and
 permutes of the usual transcription; layer scale and shortcut are separate steps. Everything else (linear layers, norms,
 windows) is shared, so that the ratio says what the fused formulation gains and nothing else. Both run in turn on the
-same window, float32; the least time of several runs counts (processor time with one thread, wall time with more). The
-largest difference of their outputs is checked (1e-4 of the largest joint) and written. A second row has the fused one
-in bfloat16 (autocast), whose difference is only written: with fresh weights it says little about millimetres.
+same window, float32; `packed` is ours with the linear layers in oneDNN's layout, as clips of several windows are run.
+The least time of several runs counts (processor time with one thread, wall time with more). The largest difference of
+the outputs is checked (1e-4 of the largest joint) and written. The last row has the fused one in bfloat16 (autocast),
+whose difference is only written: with fresh weights it says little about millimetres.
 
 Writes results/zoo_speed.csv. What no formulation changes is the share of plain matrix products (`linear_percent`, of
 the multiply-accumulates), which bounds what can be gained in float32.
@@ -26,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import posewright.nn.agformer as agformer
 import posewright.nn.attention as attention
 from posewright.models import create, find
+from posewright.nn.packed_linear import packed
 
 DEFAULT = (
     "lifting/mixste:243",
@@ -75,9 +77,11 @@ def measure(name: str, variant: str, runs: int) -> list[dict]:
     method, config = find(name), find(name).VARIANTS[variant]
     facts = method.lifting(config) if hasattr(method, "lifting") else method.LIFTING
     keypoints = 0.5 * torch.randn(1, config.frames, len(facts.skeleton), facts.channels)
+    twin = packed(network)
     contexts: dict[str, Callable] = {
         "plain": plain,
         "float32": nullcontext,
+        "packed": nullcontext,
         "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
     }
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
@@ -86,12 +90,12 @@ def measure(name: str, variant: str, runs: int) -> list[dict]:
         for kind, context in contexts.items():
             with torch.inference_mode(), context():
                 start = clock()
-                outputs[kind] = network(keypoints).float()
+                outputs[kind] = (twin if kind == "packed" else network)(keypoints).float()
                 best[kind] = min(best[kind], clock() - start)
     largest = float(outputs["plain"].abs().max())
     differences = {k: float((outputs[k] - outputs["plain"]).abs().max()) / largest for k in outputs}
-    if differences["float32"] > 1e-4:
-        raise RuntimeError(f"{name} {variant}: the formulations differ by {differences['float32']:.1e}")
+    if max(differences["float32"], differences["packed"]) > 1e-4:
+        raise RuntimeError(f"{name} {variant}: the formulations differ: {differences}")
     linear = linear_percent(network, keypoints)
     return [
         {
@@ -106,7 +110,7 @@ def measure(name: str, variant: str, runs: int) -> list[dict]:
             "relative_difference": f"{differences[kind]:.1e}",
             "linear_percent": f"{linear:.0f}",
         }
-        for kind in ("float32", "bfloat16")
+        for kind in ("float32", "packed", "bfloat16")
     ]
 
 
@@ -132,7 +136,7 @@ def main() -> None:
     for chosen in arguments.methods:
         name, _, variant = chosen.partition(":")
         rows += measure(name, variant, arguments.runs)
-        for row in rows[-2:]:
+        for row in rows[-3:]:
             print(row, flush=True)
     if not arguments.dry:
         print(write_rows("zoo_speed", rows))

@@ -6,17 +6,25 @@ frames; `overlap=False` does that). Clips shorter than the window are continued 
 are where the method allows it. Methods that answer for the middle frame get one window per frame, the clip continued by
 its first and last frame at either end, as published. Convolutions run over long pieces, padded likewise.
 
+On the processor, clips of several windows run through a twin of the network with packed linear layers
+(`nn.packed_linear`), which gives the same but for rounding.
+
 Memory does not grow with the clip but for keypoints and joints: `FRAMES_AT_ONCE` frames of windows are run together.
 """
+
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from posewright.evaluate.lifters import Lifter
+from posewright.nn.packed_linear import packed
 
 FRAMES_AT_ONCE = 1944
 """Frames that all windows of a batch hold together: 8 windows of 243."""
+PACKED_FROM = 486
+"""Frames of a clip from which packing the linear layers, a quarter of a second at most, is worth its time."""
 
 
 @torch.inference_mode()
@@ -34,6 +42,8 @@ def run_clip(
     Returns:
         Joints in the lifter's joint set and units.
     """
+    if len(keypoints) >= PACKED_FROM:
+        lifter = replace(lifter, network=packed(lifter.network))
     joints = _run(lifter, keypoints, overlap)
     if not flip:
         return joints

@@ -187,6 +187,15 @@ def test_run_options_name_a_lifter_and_its_weights(clip, tmp_path):
         keypoints_to_motion(keypoints, RunOptions(lifter="lifting/semgcn"))
 
 
+@pytest.mark.parametrize("special", ["lifting/mixste", "lifting/convformer", "lifting/simple_baseline"])
+def test_law_long_clips_are_lifted_as_short_ones(special, monkeypatch):
+    lifter = small_lifter(special)
+    x = torch.randn(40, len(lifter.facts.skeleton), lifter.facts.channels)
+    expected = run_clip(lifter, x, flip=True)
+    monkeypatch.setattr("posewright.evaluate.windows.PACKED_FROM", 1)
+    torch.testing.assert_close(run_clip(lifter, x, flip=True), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_law_windows_without_overlap_cut_as_the_papers_do():
     lifter = small_lifter("lifting/mixste")
     x = torch.randn(20, 17, 2)
