@@ -21,7 +21,6 @@ from posewright.datasets.anatomy import with_anatomy
 from posewright.datasets.mocap import load_mocap
 from posewright.fitting.body import FitOptions, fit_body
 from posewright.fitting.body2d import Fit2DOptions, fit_body_2d
-from posewright.fitting.floor import FloorOptions
 from posewright.fitting.pose import PoseOptions
 from posewright.geometry.cameras import look_at, project_world
 from posewright.metrics.position import pa_mpjpe
@@ -89,13 +88,12 @@ def scored(body: BodyModel, made: list[Clip], fit: Callable[[Clip, int], BodyPar
 
 
 def joint_rows(body: BodyModel, made: list[Clip]) -> list[dict]:
-    """Fits to 3D joints: clean, noisy, missing, with and without the prior, with the floor."""
+    """Fits to 3D joints: clean, noisy, missing, with and without the prior."""
     cases = ("clean", "10 mm, 20 % missing", "10 mm, 40 % missing", "arm unseen", "13 joints, 30 mm")
     kinds = {
         "no prior": FitOptions(pose=PoseOptions(prior=0.0)),
         "default": FitOptions(),
         "prior 0.3": FitOptions(pose=PoseOptions(prior=0.3)),
-        "default, floor": FitOptions(floor=FloorOptions()),
     }
     rows = []
     for case in cases:
@@ -127,8 +125,8 @@ def keypoint_rows(body: BodyModel, made: list[Clip]) -> list[dict]:
 
         def fit(clip: Clip, seed: int, options: Fit2DOptions = options) -> BodyParams:
             camera = camera_of(clip[1], seed)
-            numbers = (torch.from_numpy(np.asarray(x, float)) for x in (camera.R, camera.t, camera.K))
-            pixels = project_world(torch.from_numpy(clip[1].astype(float)), *numbers).numpy()
+            R, t, K = (torch.from_numpy(np.asarray(x, float)) for x in (camera.R, camera.t, camera.K))
+            pixels = project_world(torch.from_numpy(clip[1].astype(float)), R, t, K).numpy()
             pixels += np.random.default_rng(seed).normal(0, 3, pixels.shape)
             confidence = np.ones(pixels.shape[:2])
             betas = clip[0].betas

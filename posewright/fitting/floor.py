@@ -30,7 +30,7 @@ SOLE_HEIGHT = 0.012
 class FloorOptions:
     """What counts as touching, and how firmly feet stand."""
 
-    sigma: float = 0.002
+    sigma: float = 0.001
     """Metres by which a touching vertex may be off its pin, and any vertex below the floor."""
     move_sigma: float = 0.01
     """Metres by which the points of the body may move for its feet to stand."""
@@ -118,7 +118,7 @@ def touching(
     speed = _speed(points, fps, options.span_s)
     start = (height < options.start_height) & (speed < options.start_speed)
     hold = (height < options.end_height) & (speed < options.end_speed)
-    run, _ = ndimage.label(hold, _ALONG_TIME)
+    run = _runs(hold)
     held = hold & np.isin(run, np.unique(run[start & hold]))
     frames = np.ones((max(1, round(options.shortest_s * fps)), 1), bool)
     closed = ndimage.binary_closing(np.pad(held, ((len(frames),) * 2, (0, 0)), "edge"), frames)
@@ -127,6 +127,13 @@ def touching(
 
 _ALONG_TIME = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0]])
 """Neighbours of a frame: the ones before and after."""
+
+
+def _runs(there: np.ndarray) -> np.ndarray:
+    """Number the runs along the first axis from 1; 0 where there is none."""
+    runs = np.zeros(there.shape, int)
+    ndimage.label(there, _ALONG_TIME, output=runs)
+    return runs
 
 
 def _speed(points: np.ndarray, fps: float, span_s: float) -> np.ndarray:
@@ -179,7 +186,8 @@ def standing(
     points: Float[np.ndarray, "T F 3"], touch: Bool[np.ndarray, "T F"], fps: float, options: FloorOptions
 ) -> Standing:
     """The term that keeps soles on the floor: each run of touching is pinned where the vertex was on average."""
-    run, count = ndimage.label(touch, _ALONG_TIME)
+    run = _runs(touch)
+    count = int(run.max(initial=0))
     size = np.maximum(np.bincount(run.ravel(), minlength=count + 1), 1)
     middle = [np.bincount(run.ravel(), points[..., k].ravel(), count + 1) / size for k in (0, 1)]
     pins = np.stack([*(np.where(touch, m[run], 0.0) for m in middle), np.zeros_like(points[..., 0])], -1)
