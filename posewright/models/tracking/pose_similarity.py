@@ -37,6 +37,10 @@ class Config:
     """Seconds; people never followed for so long are nobody (one frame is enough where the clip is that short)."""
     min_score: float = 0.0
     """Least median detection score of somebody real; detectors differ, see `PoseDetector`."""
+    handover: float = 0.2
+    """Seconds for which one person may have two tracklets, the old one ending and the new one beginning."""
+    handover_overlap: float = 0.3
+    """Least overlap of the two's boxes then, intersection over union."""
     near_gap: float = 1.5
     """Seconds up to which motion decides whether two tracklets are one person; beyond, appearance does."""
     max_speed: float = 3.0
@@ -76,6 +80,8 @@ class Tracklet:
 MAX_SCORES = 500
 VELOCITY_WEIGHT = 0.4
 APPEARANCE_WEIGHT = 0.05
+SIMILAR_LOOK = 0.6
+"""Greatest distance of the clothing of one person seen again at once: light and pose change it."""
 NO_LINK = 1e3
 SEEN_CONFIDENCE = 0.2
 
@@ -211,16 +217,19 @@ def _chains(tracklets: list[Tracklet], fps: float, config: Config) -> list[list[
 def link_cost(before: Tracklet, after: Tracklet, fps: float, config: Config) -> float:
     """Return how unlikely it is that `after` continues `before`, in about [0, 1]; `NO_LINK` where it cannot be."""
     gap = (after.start - before.end) / fps
-    if gap <= 0:
-        return NO_LINK
     look = float(appearance_distance(before.appearance, after.appearance))
+    if gap <= 0:
+        shared = float(box_overlaps(before.last_box[None], after.first_box[None])[0, 0])
+        in_turn = before.start < after.start and before.end < after.end
+        handed_over = in_turn and -gap <= config.handover and shared > config.handover_overlap
+        return look if handed_over and look < SIMILAR_LOOK else NO_LINK
     height = max(_size(before.last_box), _size(after.first_box), 1.0)
     ratio = min(_size(before.last_box), _size(after.first_box)) / height
     expected = _center(before.last_box) + before.velocity * min(gap, 0.5) * fps
     distance = float(np.linalg.norm(_center(after.first_box) - expected)) / height
     reach = 0.3 + config.max_speed * gap
     if gap <= config.near_gap:
-        possible = distance < min(reach, 2.0) and ratio > 0.4 and look < 0.6
+        possible = distance < min(reach, 2.0) and ratio > 0.4 and look < SIMILAR_LOOK
         return 0.5 * distance / reach + 0.5 * look if possible else NO_LINK
     possible = distance < reach and look < config.same_appearance
     return 0.6 + look + 0.1 * min(1.0, gap / 60) if possible else NO_LINK

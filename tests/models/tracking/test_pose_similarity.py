@@ -133,6 +133,19 @@ def test_overlapping_tracklets_cannot_be_one_person():
     assert link_cost(a, b, FPS, Config()) == NO_LINK
 
 
+@pytest.mark.parametrize(
+    ("frames", "place", "look", "linked"),
+    [(4, 5, RED, True), (15, 5, RED, False), (4, 400, RED, False), (4, 5, BLUE, False)],
+)
+def test_one_person_may_be_handed_over(frames, place, look, linked):
+    """For some frames the old tracklet and the new one are both there: one person if place and clothes agree."""
+    old, new = line((0, 0), (60, 0)), line((0, 0), (60, 0)) + (place, 3)
+    old[40:], new[: 40 - frames] = np.nan, np.nan
+    numbers, tracker = run([old, new], [RED, look], hints=[1, 2])
+    people = people_of(tracker, numbers)
+    assert (people[20, 0] == people[60, 1]) == linked
+
+
 def test_law_boxes_and_overlaps():
     boxes = pose_boxes(np.array([[[0, 0], [10, 20], [np.nan, np.nan]], [[5, 0], [15, 20], [6, 6]]], float))
     np.testing.assert_array_equal(boxes, [[0, 0, 10, 20], [5, 0, 15, 20]])
