@@ -29,18 +29,28 @@ _HABITS = {
 """Radians by which joints usually turn about the body's axes at rest: left-right, forward, up."""
 
 
+LIMBS = ("shoulder", "elbow", "hip", "knee", "ankle")
+"""Joints of which the prior alone tells how they turn."""
+
+
 def standing_terms(body: BodyModel, points: BodyPoints, options: PoseOptions) -> tuple[Term, ...]:
     """Terms that hold in every frame: habits or the learned prior, and the limits of hinges.
 
-    A body that the prior is not about gets habits.
+    A body that the prior is not about gets habits. Beside the prior, trunk and neck keep theirs: joints of other
+    sources than recordings would else bend the bones of the spine against one another.
     """
-    usual: Term = Habits(options.habit / habits(points, joint_roles(body)).square())
+    roles = joint_roles(body)
+    precision = options.habit / habits(points, roles).square()
+    terms: list[Term] = []
     if options.prior > 0 and shipped_prior().fits(body, points):
-        usual = LikelyPose(shipped_prior().mixture, options.prior)
+        terms.append(LikelyPose(shipped_prior().mixture, options.prior))
+        limbs = [a for a, joint in enumerate(points.active) if roles.get(joint) in LIMBS]
+        precision[limbs] = 0.0
+    terms.append(Habits(precision))
     known = hinges(body, points) if options.limits else None
-    if known is None:
-        return (usual,)
-    return usual, hinge_limits(known, len(points.active), options.limit_sigma, options.side_sigma)
+    if known is not None:
+        terms.append(hinge_limits(known, len(points.active), options.limit_sigma, options.side_sigma))
+    return tuple(terms)
 
 
 def unrolled_start(

@@ -14,6 +14,7 @@ from torch import Tensor
 from posewright.bodies.model import BodyModel
 from posewright.fitting.anatomy import likely_start, standing_terms, unrolled_start
 from posewright.fitting.floor import FloorOptions, standing, touching, with_soles
+from posewright.fitting.hinges import HingeLimits
 from posewright.fitting.over_time import bridged, carried, smoothed, told_joints
 from posewright.fitting.points import BodyPoints, body_points
 from posewright.fitting.pose import PoseOptions, Target, pose_terms, solve_pose, start_pose
@@ -122,7 +123,8 @@ def fit_body(
     if options.floor is not None:
         placed, floor = points(local, transl), options.floor
         stay = SeenPoints(placed, points.defined.double().expand(placed.shape[:2]), floor.move_sigma, 3.0)
-        terms = (stay, Near(local, transl, floor.stay_sigma), *known[1:])  # habits had their say
+        limits = (term for term in known if isinstance(term, HingeLimits))  # habits had their say
+        terms = (stay, Near(local, transl, floor.stay_sigma), *limits)
         local, transl = _stood(body, betas, points, terms, local, transl, frames, T, fps, options, contacts)
     return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
 
