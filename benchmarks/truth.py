@@ -210,7 +210,10 @@ def described_in_world(case: Case, method: str, truth: ClipTruth, motion: Motion
     """Scores of a motion that is in the truth's own world: people are matched in the first camera."""
     view = view_of(truth, 0)
     camera = truth.cameras[0]
-    joints = motion.joints[:, :, motion.skeleton.indices(*COCO_17.joint_names)]
+    joints = np.full((*motion.joints.shape[:2], len(COCO_17), 3), np.nan, np.float32)
+    for j, name in enumerate(COCO_17.joint_names):
+        if name in motion.skeleton.joint_names:
+            joints[:, :, j] = motion.joints[:, :, motion.skeleton.index(name)]
     projected = keypoints_of({"coco_17": joints}, camera)["coco_17"]
     keypoints = Keypoints2D(
         COCO_17,

@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs.readme_results import with_results  # noqa: E402
+from docs import readme_results, truth_results  # noqa: E402
 from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
@@ -150,10 +150,18 @@ def zoo() -> str:
 
 def readme() -> str:
     """Return the README with the table of results as they are now."""
-    return with_results((ROOT / "README.md").read_text(encoding="utf-8"))
+    return readme_results.with_results(
+        (ROOT / "README.md").read_text(encoding="utf-8"), readme_results.table()
+    )
 
 
-PAGES: dict[str, Callable[[], str]] = {"zoo.md": zoo, "../README.md": readme}
+def truth() -> str:
+    """Return the page of the truth benchmark with its tables as they are now."""
+    page = (ROOT / "docs" / "truth.md").read_text(encoding="utf-8")
+    return readme_results.with_results(page, truth_results.table())
+
+
+PAGES: dict[str, Callable[[], str]] = {"zoo.md": zoo, "truth.md": truth, "../README.md": readme}
 """Page under docs/ -> what makes it."""
 
 

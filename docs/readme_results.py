@@ -57,6 +57,17 @@ def real_video() -> list[tuple[str, str, str]]:
     ]
 
 
+def rendered_video() -> list[tuple[str, str, str]]:
+    """Whole runs on rendered people whose truth is known."""
+    found = {r["method"]: r for r in rows("truth_means", condition="all")}
+    other = next((r for name, r in found.items() if name.startswith("MediaPipe")), None)
+    if "run" not in found or other is None:
+        return []
+    both = [f"{float(r['mpjpe_mm']):.0f} / {float(r['pa_mpjpe_mm']):.0f} mm" for r in (found["run"], other)]
+    what = f"rendered video with exact truth, {found['run']['clips']} clips: MPJPE / PA-MPJPE"
+    return [(f"{what} ([by condition](docs/truth.md))", both[0], f"MediaPipe {both[1]}")]
+
+
 def people() -> list[tuple[str, str, str]]:
     """Following people, and agreement with MediaPipe's landmarks."""
     out = []
@@ -130,14 +141,14 @@ def clients() -> list[tuple[str, str, str]]:
 
 def table() -> str:
     """Return the Markdown table, and on which machine its figures were made."""
-    lines = [*lifting(), *real_video(), *people(), *speed(), *clients()]
+    lines = [*lifting(), *real_video(), *rendered_video(), *people(), *speed(), *clients()]
     body = "".join(f"| {what} | {figure} | {beside} |\n" for what, figure, beside in lines)
     machines = {r["machine"] for r in rows("speed")}
     note = f"\nSpeeds: {'; '.join(sorted(machines))}.\n" if machines else ""
     return f"| what | posewright | beside it |\n|---|---|---|\n{body}{note}"
 
 
-def with_results(readme: str) -> str:
-    """Return the README with its table made anew."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}{table()}{rest[rest.index(END) :]}"
+def with_results(page: str, made: str) -> str:
+    """Return a page with what stands between its marks made anew."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}{made}{rest[rest.index(END) :]}"
