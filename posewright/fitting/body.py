@@ -103,14 +103,7 @@ def fit_body(
         return _missing(body, betas, T, len(skeleton))
     rows = torch.from_numpy(seen)
     part = target.rows(rows)
-    local, transl = start_pose(points, part)
-    start = unrolled_start(body, points, local, options.pose), transl
-    told = told_joints(points, part.weights)
-    if options.pose.prior > 0 and not told.all():  # by habits first: what is seen tells the prior's component
-        usual = standing_terms(body, points, replace(options.pose, prior=0.0))
-        local, transl = solve_pose(points, pose_terms(part, usual, options.pose), start, options.pose)
-        start = likely_start(body, points, local, told), transl
-    local, transl = solve_pose(points, pose_terms(part, known, options.pose), start, options.pose)
+    local, transl = _first(body, points, part, known, options.pose)
     local = carried(local, points, part.weights)
     local, transl, frames = bridged(
         local, transl, seen, T, fps, options.max_gap_s if options.cutoff_hz else 0.0
@@ -127,6 +120,20 @@ def fit_body(
         terms = (stay, Near(local, transl, floor.stay_sigma), *limits)
         local, transl = _stood(body, betas, points, terms, local, transl, frames, T, fps, options, contacts)
     return _result(body, betas, points, local, transl, frames, joints, confidence, skeleton, options)
+
+
+def _first(
+    body: BodyModel, points: BodyPoints, part: Target, known: tuple[Term, ...], options: PoseOptions
+) -> tuple[Tensor, Tensor]:
+    """The pose of every frame by itself."""
+    local, transl = start_pose(points, part)
+    start = unrolled_start(body, points, local, options), transl
+    told = told_joints(points, part.weights)
+    if options.prior > 0 and not told.all():  # by habits first: what is seen tells the prior's component
+        usual = standing_terms(body, points, replace(options, prior=0.0))
+        local, transl = solve_pose(points, pose_terms(part, usual, options), start, options)
+        start = likely_start(body, points, local, told), transl
+    return solve_pose(points, pose_terms(part, known, options), start, options)
 
 
 def _checked(joints, confidence, skeleton: Skeleton, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
