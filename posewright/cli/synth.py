@@ -31,6 +31,14 @@ class Topology(StrEnum):
     low = "low_1229"
 
 
+class Renderer(StrEnum):
+    """What takes the pictures."""
+
+    reference = "reference"
+    opengl = "opengl"
+    auto = "auto"
+
+
 _CONTENT, _FILMING, _OUTPUT = "Content", "Cameras and pictures", "Output"
 
 
@@ -83,6 +91,14 @@ def synth(
     clean: Annotated[
         bool, typer.Option("--clean", help="No sensor noise, no blur.", rich_help_panel=_FILMING)
     ] = False,
+    renderer: Annotated[
+        Renderer,
+        typer.Option(
+            "--renderer",
+            help="What takes the pictures: opengl is several times as fast, auto takes it where it is there.",
+            rich_help_panel=_FILMING,
+        ),
+    ] = Renderer.reference,
     maps: Annotated[
         str,
         typer.Option(
@@ -120,6 +136,7 @@ def synth(
         maps=tuple(m.strip() for m in maps.split(",") if m.strip()),
         topology=topology.value,
         sensor=not clean,
+        renderer=renderer.value,
     )
     with progress(quiet=json) as report:
         folders = list(

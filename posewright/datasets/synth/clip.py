@@ -25,7 +25,7 @@ from posewright.core.files import atomic_path
 from posewright.datasets.synth.cameras import place_camera
 from posewright.datasets.synth.film import FrameView, film
 from posewright.datasets.synth.performance import Performance, perform
-from posewright.datasets.synth.plan import MAPS, CameraPlan, ClipPlan
+from posewright.datasets.synth.plan import MAPS, RENDERERS, CameraPlan, ClipPlan
 from posewright.datasets.synth.recordings import words_of
 from posewright.datasets.synth.stage import build_place
 from posewright.datasets.synth.truth import ClipTruth, keypoints_of, write_truth
@@ -36,7 +36,6 @@ from posewright.render.scene import Scene
 from posewright.render.sensor import expose, random_sensor
 from posewright.structures.cameras import Camera, CameraRig
 
-RENDERERS = ("reference", "opengl", "auto")
 QUALITY = 18
 """x264 CRF of the videos."""
 TRUTH_FILE, CALIBRATION_FILE, CLIP_FILE = "truth.npz", "calibration.toml", "clip.json"

@@ -87,7 +87,9 @@ def _make(options: SynthOptions, number: int, recordings: list, folder: Path, to
     """Make one clip; where it cannot be made, draw another in its place."""
     for attempt in range(ATTEMPTS):
         try:
-            make_clip(draw_plan(options, number, recordings, attempt), folder, options.maps, told)
+            make_clip(
+                draw_plan(options, number, recordings, attempt), folder, options.maps, told, options.renderer
+            )
             return
         except InputError:
             if attempt == ATTEMPTS - 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.datasets.mocap import MocapSequence
-from posewright.datasets.synth.plan import MAPS, TOPOLOGIES, CameraPlan, ClipPlan, Performer
+from posewright.datasets.synth.plan import MAPS, RENDERERS, TOPOLOGIES, CameraPlan, ClipPlan, Performer
 from posewright.datasets.synth.recordings import recorded_joints, seconds_of, words_of
 from posewright.skeletons.joint_sets import get
 from posewright.structures.motion import Motion
@@ -51,6 +51,8 @@ class SynthOptions:
     supersample: int = 2
     sensor: bool = True
     """Noise, blur and exposure of a real camera."""
+    renderer: str = "reference"
+    """`reference`, `opengl` or `auto`: `clip.make_clip`. Pictures differ at edges, the truth does not."""
 
     def __post_init__(self):
         whole = {
@@ -65,6 +67,7 @@ class SynthOptions:
             if not low <= value <= high:
                 raise InputError(f"{name} is {value}, expected {low} to {high}")
         named = [("camera", self.camera, CAMERA_KINDS), ("topology", self.topology, TOPOLOGIES)]
+        named += [("renderer", self.renderer, RENDERERS)]
         named += [("split", self.split, ("train", "val")), *(("map", m, MAPS) for m in self.maps)]
         for name, value, known in named:
             if value not in known:

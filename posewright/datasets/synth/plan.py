@@ -15,6 +15,7 @@ from posewright.structures.motion import Motion
 MOVES = ("static", "handheld", "orbit", "dolly")
 PLACES = ("room", "open_air")
 TOPOLOGIES = ("full", "low_1229")
+RENDERERS = ("reference", "opengl", "auto")
 MAPS = ("depth", "masks", "normals")
 
 

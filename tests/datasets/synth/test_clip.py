@@ -11,7 +11,7 @@ import torch
 
 from posewright.bodies import anny
 from posewright.core.assets import cache_folder
-from posewright.core.errors import InputError
+from posewright.core.errors import InputError, MissingAssetError, MissingExtraError
 from posewright.datasets.mocap import load_mocap
 from posewright.datasets.synth import CameraPlan, make_clip, meshes, read_truth, write_truth
 from posewright.datasets.synth.cameras import mean_heading, place_camera
@@ -278,7 +278,26 @@ def test_wrong_plans_say_so(change, said):
         replace(small_plan(), **change)
 
 
+def test_parity_of_the_two_renderers(clip, tmp_path):
+    """The same truth, and nearly the same pictures; skipped where there is no OpenGL."""
+    folder, truth = clip
+    try:
+        fast = make_clip(small_plan(2, 2, occluders=1), tmp_path / "fast", renderer="opengl")
+    except (MissingAssetError, MissingExtraError) as error:
+        pytest.skip(f"OpenGL was not tested: {error}")
+    np.testing.assert_array_equal(fast.visible_share, truth.visible_share)
+    np.testing.assert_array_equal(fast.joints["rig_26"], truth.joints["rig_26"])
+    ours, theirs = (
+        np.stack([f.image for f in open_clip(place / "camera_01.mp4")]).astype(int)
+        for place in (folder, tmp_path / "fast")
+    )
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).mean() < 4
+
+
 def test_wrong_requests_say_so(tmp_path):
+    with pytest.raises(InputError, match="renderer"):
+        make_clip(small_plan(), tmp_path, renderer="paint")
     with pytest.raises(InputError, match="unknown map"):
         make_clip(small_plan(), tmp_path, ("flow",))
     with pytest.raises(InputError, match="expected at least"):
