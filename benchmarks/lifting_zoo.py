@@ -53,6 +53,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/videopose3d": {"filter_widths": (3, 3, 3), "channels": 300},
     "lifting/mixste": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
     "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 5},
+    "lifting/d3dp": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
     "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
     "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
     "lifting/motionagformer": {"n_frames": FRAMES, "n_layers": 8, "dim_feat": 48, "dim_rep": 128},
@@ -72,6 +73,7 @@ PUBLISHED = {
     "lifting/motionbert": "lite",
     "lifting/motionagformer": "xs",
     "lifting/hot": "hot_mixste",
+    "lifting/d3dp": "243",
 }
 """Smallest published size; `27` for the others."""
 CONDITIONS = (

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from posewright.evaluate.lifters import Lifter
 from posewright.nn.packed_linear import packed
@@ -49,6 +49,43 @@ def run_clip(
         return joints
     mirrored = _run(lifter, mirrored_keypoints(lifter, keypoints), overlap)
     return (joints + mirrored_joints(lifter, mirrored)) / 2
+
+
+@torch.inference_mode()
+def run_hypotheses(
+    lifter: Lifter, keypoints: Float[Tensor, "T K C"], flip: bool = False, overlap: bool = True
+) -> Float[Tensor, "T H J 3"]:
+    """As `run_clip`, all hypotheses of a method that samples some; with `flip` those of the mirrored clip join them.
+
+    Where windows overlap, hypotheses of the same number are blended.
+    """
+    network = packed(lifter.network) if len(keypoints) >= PACKED_FROM else lifter.network
+    sampler = replace(lifter, network=_Hypotheses(network))
+
+    def run(x: Tensor) -> Tensor:
+        return _run(sampler, x, overlap).unflatten(1, (-1, len(lifter.facts.output_skeleton)))
+
+    hypotheses = run(keypoints)
+    if not flip:
+        return hypotheses
+    return torch.cat([hypotheses, mirrored_joints(lifter, run(mirrored_keypoints(lifter, keypoints)))], 1)
+
+
+class _Hypotheses(nn.Module):
+    """A network that gives its hypotheses side by side, (B, T, H * J, 3)."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.sequences_per_window = _sequences_per_window(network)
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        return self.network.hypotheses(keypoints).flatten(2, 3)  # type: ignore[operator]
+
+
+def _sequences_per_window(network: nn.Module) -> int:
+    """How many sequences a network makes of each window inside: hypotheses, mirrored ones."""
+    return int(getattr(network, "sequences_per_window", 1))  # pyright: ignore[reportArgumentType]
 
 
 def mirrored_keypoints(lifter: Lifter, keypoints: Float[Tensor, "*B K C"]) -> Float[Tensor, "*B K C"]:
@@ -96,7 +133,7 @@ def _sequences(lifter: Lifter, keypoints: Tensor, overlap: bool) -> Tensor:
     ramp = torch.minimum(position + 1, W - position).to(keypoints.dtype)[:, None, None]
     ramp = ramp if overlap else torch.ones_like(ramp)
     total, weight = None, keypoints.new_zeros(T, 1, 1)
-    for group in starts.split(max(1, FRAMES_AT_ONCE // W)):
+    for group in starts.split(max(1, FRAMES_AT_ONCE // (W * _sequences_per_window(lifter.network)))):
         index = group[:, None] + position
         joints = lifter.network(keypoints[index])
         total = keypoints.new_zeros(T, *joints.shape[2:]) if total is None else total

@@ -3,7 +3,7 @@
 1. The keypoints are brought to the method's joint set, the lens is removed, and pixels become screen units.
 2. The track is brought to the frame rate the weights were trained at (Human3.6M: 50 per second) and its gaps are
    bridged, since these networks know none; methods with a confidence channel are told 0 there.
-3. `evaluate.windows` runs the network, with flip averaging if asked for.
+3. `evaluate.windows` runs the network, with flip averaging if asked for; of hypotheses, JPMA makes one pose.
 4. Standardised joints are put back into metres; joints in image units become metres (`evaluate.units`). Metres stay
    the training people's metres.
 5. Back at the clip's frames, joints come in the order of `BODY_26`; what the method does not give is placed by anatomy
@@ -19,8 +19,9 @@ from torch import Tensor
 from posewright.core.errors import InputError
 from posewright.evaluate.lifters import Lifter
 from posewright.evaluate.units import bridge_missing, camera_from_image
-from posewright.evaluate.windows import run_clip
-from posewright.geometry.cameras import remove_intrinsics, undistort_pixels
+from posewright.evaluate.windows import run_clip, run_hypotheses
+from posewright.geometry.cameras import project, remove_intrinsics, undistort_pixels
+from posewright.metrics.hypotheses import estimated_root, jpma
 from posewright.pipelines.complete_body import complete_body
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.skeletons.convert import conversion, convert
@@ -97,10 +98,28 @@ def _lift_track(
     device = next(lifter.network.parameters()).device
     x, c = torch.from_numpy(at_rate).to(device), torch.from_numpy(sure).to(device)
     x = bridge_missing(x, c, lifter.facts.skeleton)
-    joints = run_clip(lifter, network_input(lifter, x, c), flip)
+    joints = clip_joints(lifter, x, c, focal, flip)
     joints = metric_joints(lifter, joints, x, focal, rate)
     points = body_points(lifter, joints.float().cpu().numpy())
     return from_rate(points, len(screen), fps, rate)
+
+
+def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float, flip: bool) -> Tensor:
+    """The network's answer (T, J, 3) for a clip; hypotheses are made one pose by JPMA with the estimated root.
+
+    Without JPMA (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few keypoints
+    say where the root is, the pose is their mean.
+    """
+    x, network = network_input(lifter, screen, confidence), lifter.network
+    aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
+    if not hasattr(network, "hypotheses") or network.config.aggregation != "jpma" or not aligned:  # type: ignore[union-attr]
+        return run_clip(lifter, x, flip)
+    hypotheses = run_hypotheses(lifter, x, flip)
+    seen = torch.where(confidence[..., None] > 0, screen, torch.nan).double()
+    K = torch.diag(seen.new_tensor([focal, focal, 1.0]))
+    root = estimated_root(hypotheses.double(), seen, K, confidence.double())
+    joints = jpma(hypotheses, seen, lambda points: project(points, K), root).to(hypotheses)
+    return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1))
 
 
 def network_input(lifter: Lifter, screen: Tensor, confidence: Tensor) -> Tensor:

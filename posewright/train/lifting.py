@@ -8,7 +8,8 @@ joint set and units, their gaps bridged as in `pipelines.lift_zoo`; targets in i
 
 Losses: metres, the mean distance plus `VELOCITY_WEIGHT` times that of the velocities; image units, that of MotionBERT
 (section 4.3), which MotionAGFormer uses too; standardised units, the squared error (SimpleBaseline). MPM also answers
-for all frames of its window, and TPC for all that it kept; both are supervised, as published.
+for all frames of its window, and TPC for all that it kept; both are supervised, as published. D3DP denoises the true
+poses from a random step of its diffusion; the loss on its answer is the same as for all.
 """
 
 from collections.abc import Callable, Mapping
@@ -235,6 +236,8 @@ def answers(
     if hasattr(network, "kept") and facts.output_frames == "centre":  # TPC: the frames that were kept
         some, kept = network.kept(keypoints)  # type: ignore[operator]
         return [(some, joints.gather(1, kept[:, :, None, None].expand(-1, -1, *joints.shape[2:])))]
+    if hasattr(network, "denoised"):  # D3DP: the truth, noised to a random step of the diffusion
+        return [(network.denoised(keypoints, joints), joints)]  # type: ignore[operator]
     predicted = network(keypoints)
     N = predicted.shape[1]
     first = T - N if facts.causal else (T - N) // 2

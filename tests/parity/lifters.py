@@ -1,14 +1,18 @@
 """How to run each official lifter's recording: which method loads it, what goes in, what comes out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posewright.metrics.hypotheses import j_agg, j_best, nearest_in_picture, p_agg, p_best
+from posewright.metrics.position import pa_mpjpe, procrustes_aligned
 from posewright.models import load_official
+from posewright.models.lifting import d3dp
+from posewright.nn.diffusion import q_sample
 
 Arrays = Mapping[str, Tensor]
 
@@ -22,9 +26,13 @@ class Case:
     """(our model, the file's arrays) -> what must equal the file's arrays of the same names."""
     from_file: Mapping[str, str] = field(default_factory=dict)
     """Constructor argument -> array of the file that holds it."""
+    weights: bool = True
+    """False where the recording is of functions, not of a network."""
 
     def load(self, state_dict: Mapping, kwargs: Mapping, arrays: Arrays) -> nn.Module:
         """Build our model with the recording's arguments and weights."""
+        if not self.weights:
+            return nn.Identity().eval()
         extra = {name: arrays[key] for name, key in self.from_file.items()}
         return load_official(self.method, state_dict, **kwargs, **extra)
 
@@ -92,6 +100,55 @@ def mpm_masked(model: Any, arrays: Arrays) -> dict[str, Tensor]:
     }
 
 
+def d3dp_denoiser(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    keypoints, noisy, steps = (arrays[f"input_{name}"] for name in ("2d", "xt", "t"))
+    single = model.denoiser(keypoints, noisy[:, :1], steps)[:, 0]
+    return {"output": model.denoiser(keypoints, noisy, steps), "output_single": single}
+
+
+def d3dp_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """Also in the official units, which are metres times the scale."""
+    keypoints, scale = arrays["input_2d"], model.config.scale
+    noise = arrays["input_noise_init"], arrays["input_noise_steps"]
+    torch.testing.assert_close(d3dp.mirrored(keypoints, model.keypoint_mirror), arrays["input_2d_flip"])
+    with_flip, without = (
+        d3dp.Model(replace(model.config, test_time_augmentation=flip)).eval() for flip in (True, False)
+    )
+    with_flip.load_state_dict(model.state_dict())
+    without.load_state_dict(model.state_dict())
+    level = model.schedule.level(int(arrays["input_q_t"]))
+    noisy = q_sample(scale * arrays["input_q_x0"], arrays["input_q_noise"], level)
+    reach = d3dp.REACH * scale
+    return {
+        "output": scale * with_flip.sample(keypoints, *noise),
+        "output_noflip": scale * without.sample(keypoints, *noise),
+        "output_q_sample": noisy.clamp(-reach, reach) / scale,
+    }
+
+
+def d3dp_metrics(_: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
+    """Official errors are in metres, one per iteration of the sampler; P-Best chooses one hypothesis per batch."""
+    poses = arrays["input_pred"]
+    root = arrays["input_root_trajectory"][:, None, None]
+    flat = d3dp.project_human36m((poses + root).flatten(0, -2), arrays["input_camera"][0])
+    projected = flat.reshape(*poses.shape[:-1], 2)
+    h, images = (x.transpose(0, 1).transpose(2, 3) for x in (poses, projected))
+    target = arrays["input_target"].expand(len(h), *arrays["input_target"].shape)
+    choice = nearest_in_picture(images, arrays["input_target_2d"].expand(len(h), -1, -1, -1, -1))
+    errors: dict[str, Tensor] = {}
+    aligned = procrustes_aligned(h, target[..., None, :, :].expand_as(h))
+    for name, poses in (("output_", h), ("output_p2_", aligned)):
+        errors[name + "j_best"] = j_best(poses, target)
+        errors[name + "p_best"] = torch.stack(
+            [p_best(one, t, one_for_all=True) for one, t in zip(poses, target, strict=True)]
+        )
+        errors[name + "j_agg"] = j_agg(poses, target, choice)
+    errors["output_p_agg"] = p_agg(h, target)
+    errors["output_p2_p_agg"] = pa_mpjpe(h.mean(-3), target)
+    means = {name: error.reshape(len(h), -1).mean(1) / 1000 for name, error in errors.items()}
+    return means | {"output_reprojection": projected}
+
+
 CASES: dict[tuple[str, str], Case] = {
     ("weigq/3d_pose_baseline_pytorch", "src.model.LinearModel"): Case(
         "lifting/simple_baseline", simple_baseline
@@ -111,6 +168,11 @@ CASES: dict[tuple[str, str], Case] = {
     ("vvirgooo2/MPM", "model.component.refine.refine"): Case("lifting/mpm", mpm_refine),
     ("vvirgooo2/MPM", "model.MPMLift.MPMmask2"): Case("lifting/mpm", mpm_masked),
     ("vvirgooo2/MPM", "model.MPMLift.MPMmask"): Case("lifting/mpm", mpm_masked),
+    ("paTRICK-swk/D3DP", "common.mixste.MixSTE2"): Case("lifting/d3dp", d3dp_denoiser),
+    ("paTRICK-swk/D3DP", "common.diffusionpose.D3DP"): Case("lifting/d3dp", d3dp_sampler),
+    ("paTRICK-swk/D3DP", "common.loss.* and common.camera.project_to_2d"): Case(
+        "lifting/d3dp", d3dp_metrics, weights=False
+    ),
     ("NationalGAILab/HoT", "model.mhformer.mhformer.Model"): Case("lifting/mhformer", plain),
     ("NationalGAILab/HoT", "model.mhformer.tpc_mhformer.Model"): Case("lifting/hot", pruned),
     ("NationalGAILab/HoT", "model.mixste.tpc_mixste.Model"): Case("lifting/hot", pruned),

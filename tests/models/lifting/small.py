@@ -2,6 +2,7 @@
 
 from posewright.models.lifting import (
     convformer,
+    d3dp,
     gla_gcn,
     hopfir,
     hot,
@@ -31,6 +32,10 @@ SMALL = {
         (4, 12, 17, 2),
     ),
     "lifting/mixste": (mixste.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
+    "lifting/d3dp": (
+        d3dp.Config(9, embed_dim_ratio=16, depth=2, num_heads=4, num_proposals=3, sampling_timesteps=2),
+        (4, 9, 17, 2),
+    ),
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/motionbert": (
         motionbert.Config(dim_feat=16, dim_rep=24, depth=2, num_heads=4, maxlen=9),
