@@ -250,11 +250,11 @@ class SinusoidalEmbedding(nn.Module):
         super().__init__()
         if dim < 4 or dim % 2:
             raise InputError(f"diffusion: time embedding of width {dim}, expected an even number from 4")
-        self.half = dim // 2
+        self.pairs = dim // 2
 
     def forward(self, steps: Int[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        order = torch.arange(self.half, device=steps.device, dtype=torch.float32)
-        angle = steps.float()[:, None] * torch.exp(order * (-math.log(10_000) / (self.half - 1)))
+        order = torch.arange(self.pairs, device=steps.device, dtype=torch.float32)
+        angle = steps.float()[:, None] * torch.exp(order * (-math.log(10_000) / (self.pairs - 1)))
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
