@@ -110,16 +110,17 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     Without JPMA (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few keypoints
     say where the root is, the pose is their mean.
     """
-    x, network = network_input(lifter, screen, confidence), lifter.network
+    x = network_input(lifter, screen, confidence)
     aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
-    if not hasattr(network, "hypotheses") or network.config.aggregation != "jpma" or not aligned:  # type: ignore[union-attr]
+    if getattr(lifter.network.config, "aggregation", None) != "jpma" or not aligned:
         return run_clip(lifter, x, flip)
-    hypotheses = run_hypotheses(lifter, x, flip)
-    seen = torch.where(confidence[..., None] > 0, screen, torch.nan).double()
+    hypotheses = run_hypotheses(lifter, x, flip).cpu().double()  # not every GPU has float64
+    sure = confidence.cpu().double()
+    seen = torch.where(sure[..., None] > 0, screen.cpu().double(), torch.nan)
     K = torch.diag(seen.new_tensor([focal, focal, 1.0]))
-    root = estimated_root(hypotheses.double(), seen, K, confidence.double())
-    joints = jpma(hypotheses, seen, lambda points: project(points, K), root).to(hypotheses)
-    return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1))
+    root = estimated_root(hypotheses, seen, K, sure)
+    joints = jpma(hypotheses, seen, lambda points: project(points, K), root)
+    return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1)).to(x)
 
 
 def network_input(lifter: Lifter, screen: Tensor, confidence: Tensor) -> Tensor:
