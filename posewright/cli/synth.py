@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from posewright.cli.options import CameraMotion
 from posewright.core.errors import InputError
 
 
@@ -15,13 +16,6 @@ class Split(StrEnum):
 
     train = "train"
     val = "val"
-
-
-class CameraKind(StrEnum):
-    """Whether cameras stand still."""
-
-    static = "static"
-    moving = "moving"
 
 
 class Topology(StrEnum):
@@ -79,8 +73,8 @@ def synth(
         int, typer.Option("--cameras", help="Cameras per clip.", rich_help_panel=_FILMING)
     ] = 1,
     camera: Annotated[
-        CameraKind, typer.Option("--camera", help="Do the cameras stand still?", rich_help_panel=_FILMING)
-    ] = CameraKind.static,
+        CameraMotion, typer.Option("--camera", help="Do the cameras stand still?", rich_help_panel=_FILMING)
+    ] = CameraMotion.static,
     seconds: Annotated[
         float, typer.Option("--seconds", help="Of each clip.", rich_help_panel=_FILMING)
     ] = 4.0,

@@ -93,6 +93,7 @@ def read(path: str | Path, *, up: str = "y") -> Motion:
         right = len(lines) > 5 and lines[0].startswith("PathFileType")
         expect(right, "the first line should begin with PathFileType")
         separator = "\t" if "\t" in lines[1] else ","
+        # of real files some leave cells at the end of line 2 or 3 out: what is paired is what is known
         header = dict(zip(_cells(lines[1], separator), _cells(lines[2], separator), strict=False))
         names = [cell for cell in _cells(lines[3], separator)[2:] if cell]
         expect(bool(names), "there are no marker names in line 4")

@@ -10,7 +10,7 @@ because OpenGL rounds corners to 1/256 pixel.
 """
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -63,20 +63,24 @@ def context():
         ) from error
 
 
-class GlRenderer:
-    """Holds the OpenGL context and its programs; close it, or use it in a `with`."""
+class OnContext:
+    """Holds an OpenGL context and what is drawn into; close it, or use it in a `with`.
+
+    Raises:
+        MissingExtraError: moderngl is not installed.
+        MissingAssetError: the system has no EGL, or no driver for it.
+    """
 
     def __init__(self):
         self._context = context()
-        self._program = self._context.program(vertex_shader=_FACES_VERTEX, fragment_shader=_FACES_FRAGMENT)
-        self._targets: dict[tuple[int, int], tuple] = {}
+        self._targets: dict[tuple, tuple] = {}
 
     @property
     def device(self) -> str:
         """Name of the driver: `llvmpipe` is Mesa on the processor."""
         return str(self._context.info["GL_RENDERER"])
 
-    def __enter__(self) -> "GlRenderer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -90,8 +94,15 @@ class GlRenderer:
             for part in parts:
                 part.release()
         self._targets.clear()
-        self._program.release()
         self._context.release()
+
+
+class GlRenderer(OnContext):
+    """The reference's pictures and ground truth, with the faces found by OpenGL."""
+
+    def __init__(self):
+        super().__init__()
+        self._program = self._context.program(vertex_shader=_FACES_VERTEX, fragment_shader=_FACES_FRAGMENT)
 
     def visible_faces(
         self, corners: np.ndarray, K: np.ndarray, image_size: tuple[int, int], near: float = NEAR

@@ -13,14 +13,13 @@ A distorted picture is taken from the ideal views of `lens`, bilinearly.
 
 import weakref
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from posewright.core.errors import InputError
-from posewright.render.gl import context
+from posewright.render.gl import OnContext
 from posewright.render.lens import Lens, View, lens_of, pose
 from posewright.render.lights import Light, shadow_view
 from posewright.render.mesh import Mesh, face_normals, srgb_to_linear, vertex_normals
@@ -188,45 +187,22 @@ class _Uploaded:
             self.texture.release()
 
 
-class GlPainter:
-    """Holds the OpenGL context, programs and uploaded meshes; close it, or use it in a `with`.
-
-    Raises:
-        MissingExtraError: moderngl is not installed.
-        MissingAssetError: the system has no EGL, or no driver for it.
-    """
+class GlPainter(OnContext):
+    """Takes pictures; holds programs and uploaded meshes. Close it, or use it in a `with`."""
 
     def __init__(self):
-        self._context = context()
+        super().__init__()
         self._shadow = self._context.program(vertex_shader=_SHADOW_VERTEX, fragment_shader=_SHADOW_FRAGMENT)
         self._sky = self._context.program(vertex_shader=_SKY_VERTEX, fragment_shader=_SKY_FRAGMENT)
         self._programs: dict[int, Any] = {}
         self._meshes: dict[int, _Uploaded] = {}
-        self._targets: dict[tuple, tuple] = {}
-
-    @property
-    def device(self) -> str:
-        """Name of the driver: `llvmpipe` is Mesa on the processor."""
-        return str(self._context.info["GL_RENDERER"])
-
-    def __enter__(self) -> "GlPainter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release what the context holds."""
         for mesh in self._meshes.values():
             mesh.release()
-        for parts in self._targets.values():
-            for part in parts:
-                part.release()
         self._meshes.clear()
-        self._targets.clear()
-        self._context.release()
+        super().close()
 
     def picture(
         self, scene: Scene, camera: Camera, frame: int | None = None, near: float = NEAR

@@ -36,9 +36,7 @@ def test_convention_self_loops_do_not_matter_and_far_groups_are_the_joint_itself
 
 def test_law_without_hops_it_is_the_usual_attention():
     hopwise, usual = HopwiseAttention(16, BONES, 0, heads_per_hop=4), SelfAttention(16, 4)
-    hopwise.load_state_dict(
-        {**usual.state_dict(), **dict(hopwise.named_buffers(recurse=False))}, strict=False
-    )
+    hopwise.load_state_dict({**hopwise.state_dict(), **usual.state_dict()})
     x = torch.randn(2, 3, 17, 16)
     torch.testing.assert_close(hopwise(x), usual(x), atol=1e-6, rtol=1e-5)
 

@@ -368,8 +368,8 @@ def _without_schedule(state: Mapping[str, Tensor], schedule: NoiseSchedule) -> d
 def _check_sides(config: Config, left: list[int] | None, right: list[int] | None) -> None:
     """Refuse sides other than those of the joint set."""
     mirror = get(config.joint_skeleton).mirror
-    pairs = list(zip(left or [], right or [], strict=False))
-    if len(left or []) != len(right or []) or any(mirror[a] != b for a, b in pairs):
+    lefts, rights = left or [], right or []
+    if len(lefts) != len(rights) or any(mirror[a] != b for a, b in zip(lefts, rights, strict=True)):
         raise InputError(
             f"d3dp: joints_left {left} and joints_right {right} are not sides of {config.joint_skeleton}: name the "
             "joint set of the poses as `joint_skeleton`"
