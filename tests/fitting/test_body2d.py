@@ -10,12 +10,11 @@ from posewright.core.errors import InputError
 from posewright.fitting.body2d import fit_body_2d
 from posewright.fitting.pixels import seen_pixels
 from posewright.fitting.points import body_points
-from posewright.fitting.terms import posed
 from posewright.geometry.cameras import look_at, project_world
-from posewright.geometry.rotations import rotvec_to_matrix
 from posewright.metrics.position import pa_mpjpe
 from posewright.structures.cameras import Camera, CameraRig
 from tests.fitting.conftest import FPS
+from tests.fitting.derivatives import check_derivative
 
 FRAMES = slice(0, 12)
 
@@ -46,24 +45,7 @@ def test_law_derivative_is_that_of_the_cost(clip):
     points = body_points(clip.body, clip.params.betas, "body_24")
     every = torch.cat([clip.params.global_orient[:2, None], clip.params.body_pose[:2]], 1).double()
     local, transl = every[:, list(points.active)], clip.params.transl[:2].double()
-    A = len(points.active)
-    C = 3 + 3 * A
-    H, g = torch.zeros(2, C, C).double(), torch.zeros(2, C).double()
-    term.add(posed(points, local, transl), H, g)
-    for column in range(0, C, 3):
-        w = torch.zeros(2, C).double()
-        w[:, column] = 1e-6
-        a, b = (
-            term.cost(
-                posed(
-                    points,
-                    local @ rotvec_to_matrix(s * w[:, 3:].unflatten(1, (A, 3))),
-                    transl + s * w[:, :3],
-                )
-            )
-            for s in (1.0, -1.0)
-        )
-        torch.testing.assert_close((a - b) / 4e-6, g[:, column], atol=1e-2, rtol=1e-4)
+    check_derivative(term, points, local, transl, every=3)
 
 
 def test_one_camera_and_nothing_else(clip):

@@ -9,11 +9,11 @@ from posewright.core.errors import InputError
 from posewright.fitting.body import FitOptions, fit_body
 from posewright.fitting.floor import FloorOptions, Standing, soles, touching, with_soles
 from posewright.fitting.points import body_points
-from posewright.fitting.terms import posed
 from posewright.geometry.rotations import rotvec_to_matrix
 from posewright.metrics.feet import foot_skating
 from tests.bodies.made_bodies import arrays
 from tests.fitting.conftest import FPS
+from tests.fitting.derivatives import check_derivative
 
 
 def test_law_soles_are_the_vertices_they_are_taken_from(clip):
@@ -56,23 +56,7 @@ def test_law_derivative_is_that_of_the_cost(clip):
     term = Standing(torch.randn(N, F, 3).double() * torch.tensor([1.0, 1.0, 0.0]), weights, 0.05)
     local, transl = rotvec_to_matrix(0.2 * torch.randn(N, A, 3).double()), torch.zeros(N, 3).double()
     transl[0, 2], transl[1, 2] = 0.7, 0.85  # some soles below the floor, some above
-    C = 3 + 3 * A
-    H, g = torch.zeros(N, C, C).double(), torch.zeros(N, C).double()
-    term.add(posed(points, local, transl), H, g)
-    for column in range(0, C, 5):
-        w = torch.zeros(N, C).double()
-        w[:, column] = 1e-6
-        a, b = (
-            term.cost(
-                posed(
-                    points,
-                    local @ rotvec_to_matrix(s * w[:, 3:].unflatten(1, (A, 3))),
-                    transl + s * w[:, :3],
-                )
-            )
-            for s in (1.0, -1.0)
-        )
-        torch.testing.assert_close((a - b) / 4e-6, g[:, column], atol=1e-2, rtol=1e-4)
+    check_derivative(term, points, local, transl, every=5)
 
 
 @pytest.mark.parametrize("told", [False, True])
