@@ -55,7 +55,7 @@ def context():
     except ImportError:
         raise MissingExtraError("moderngl", "render", "rendering with OpenGL") from None
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)  # pyright: ignore[reportArgumentType]
+        return moderngl.create_context(standalone=True, backend="egl", require=400)  # pyright: ignore[reportArgumentType]
     except Exception as error:
         raise MissingAssetError(
             f"rendering with OpenGL needs EGL and a driver ({error}); on Debian: apt install libegl1 libgl1-mesa-dri. "

@@ -82,12 +82,22 @@ void main() {{
     gl_Position = project(seen, seen.z, K, size, near);
 }}
 """
-_SKY_VERTEX = """
+_WHOLE_VIEW = """
 #version 330
 in vec2 corner;
 out vec2 pixel;
 uniform vec2 size;
 void main() { pixel = (corner * 0.5 + 0.5) * size - 0.5; gl_Position = vec4(corner, 0.0, 1.0); }
+"""
+_ENCODE_FRAGMENT = """
+#version 330
+uniform sampler2D picture;
+out vec4 color;
+void main() {
+    vec3 light = clamp(texelFetch(picture, ivec2(gl_FragCoord.xy), 0).rgb, 0.0, 1.0);
+    vec3 bright = 1.055 * pow(light, vec3(1.0 / 2.4)) - 0.055;
+    color = vec4(mix(12.92 * light, bright, step(0.0031308, light)), 1.0);
+}
 """
 _SKY_FRAGMENT = """
 #version 330
@@ -124,7 +134,7 @@ def _fragment(lights: int) -> str:
         for i in range(lights)
     )
     return f"""
-#version 330
+#version 400
 in vec3 at, up, paint, seen;
 in vec2 place;
 flat in float texels;
@@ -140,13 +150,16 @@ float lit(sampler2D depths, vec3 p, mat3 K, float away, float texel) {{
     vec2 q = vec2(K[0][0] * p.x / z + K[2][0], K[1][1] * p.y / z + K[2][1]);
     float side = float(textureSize(depths, 0).x);
     if (z <= 0.0 || q.x <= 1.0 || q.y <= 1.0 || q.x >= side - 3.0 || q.y >= side - 3.0) return 1.0;
+    // nine texels, the outer ones in part: four squares of four
     vec2 f = fract(q);
-    ivec2 first = ivec2(floor(q)) - 1;
-    float wx[4] = float[](1.0 - f.x, 1.0, 1.0, f.x), wy[4] = float[](1.0 - f.y, 1.0, 1.0, f.y);
-    float total = 0.0, own = p.z - 0.5 * texel;
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j)
-            total += wy[i] * wx[j] * step(own, texelFetch(depths, first + ivec2(j, i), 0).r);
+    vec4 wx = vec4(1.0 - f.x, 1.0, 1.0, f.x), wy = vec4(1.0 - f.y, 1.0, 1.0, f.y);
+    vec2 corner = floor(q) / side;
+    vec4 own = vec4(p.z - 0.5 * texel);
+    float total = 0.0, unit = 2.0 / side;
+    total += dot(step(own, textureGather(depths, corner)), wx.xyyx * wy.yyxx);
+    total += dot(step(own, textureGather(depths, corner + vec2(unit, 0.0))), wx.zwwz * wy.yyxx);
+    total += dot(step(own, textureGather(depths, corner + vec2(0.0, unit))), wx.xyyx * wy.wwzz);
+    total += dot(step(own, textureGather(depths, corner + vec2(unit, unit))), wx.zwwz * wy.wwzz);
     return total / 9.0;
 }}
 
@@ -178,13 +191,23 @@ class _Uploaded:
 
     owner: "weakref.ref[Mesh]"
     buffer: Any
+    """Of corners, or, with an index, of vertices without texture coordinates."""
+    index: Any | None
     texture: Any | None
     levels: int
 
+    def array(self, context, program, *wanted: str):
+        """Bind the attributes that a program reads."""
+        names = ["world", "normal", "color", *(() if self.index is not None else ("uv", "density"))]
+        sizes = {"world": 3, "normal": 3, "color": 3, "uv": 2, "density": 1}
+        layout = " ".join(f"{sizes[n]}f" if n in wanted else f"{4 * sizes[n]}x" for n in names)
+        content = [(self.buffer, layout, *(n for n in names if n in wanted))]
+        return context.vertex_array(program, content, index_buffer=self.index)
+
     def release(self) -> None:
-        self.buffer.release()
-        if self.texture is not None:
-            self.texture.release()
+        for part in (self.buffer, self.index, self.texture):
+            if part is not None:
+                part.release()
 
 
 class GlPainter(OnContext):
@@ -193,7 +216,10 @@ class GlPainter(OnContext):
     def __init__(self):
         super().__init__()
         self._shadow = self._context.program(vertex_shader=_SHADOW_VERTEX, fragment_shader=_SHADOW_FRAGMENT)
-        self._sky = self._context.program(vertex_shader=_SKY_VERTEX, fragment_shader=_SKY_FRAGMENT)
+        self._sky = self._context.program(vertex_shader=_WHOLE_VIEW, fragment_shader=_SKY_FRAGMENT)
+        self._encode = self._context.program(vertex_shader=_WHOLE_VIEW, fragment_shader=_ENCODE_FRAGMENT)
+        corners = np.array([-1, -1, 3, -1, -1, 3], np.float32)
+        self._corners = self._context.buffer(corners.tobytes())
         self._programs: dict[int, Any] = {}
         self._meshes: dict[int, _Uploaded] = {}
 
@@ -202,6 +228,7 @@ class GlPainter(OnContext):
         for mesh in self._meshes.values():
             mesh.release()
         self._meshes.clear()
+        self._corners.release()
         super().close()
 
     def picture(
@@ -220,12 +247,14 @@ class GlPainter(OnContext):
         shadows = self._shadow_maps(scene)
         self._forget_meshes(scene.meshes)
         if lens.lookup is None:
-            return encode(self._view(scene, R, t, lens.views[0], shadows, near))
+            self._view(scene, R, t, lens.views[0], shadows, near)
+            return self._encoded(lens.views[0].image_size)
         width, height = camera.image_size
         out = np.zeros((height, width, 3), np.float32)
         for view, table in zip(lens.views, lens.lookup, strict=True):
             turned = view.R_view_camera
-            light = self._view(scene, turned @ R, turned @ t, view, shadows, near)
+            self._view(scene, turned @ R, turned @ t, view, shadows, near)
+            light = self._light(view.image_size)
             mine = (table >= 0).reshape(height, width)
             x, y = _places(lens, view)
             seen = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -236,12 +265,12 @@ class GlPainter(OnContext):
 
     def _view(
         self, scene: Scene, R: np.ndarray, t: np.ndarray, view: View, shadows: list, near: float
-    ) -> np.ndarray:
-        """Linear light (H, W, 3), float32, at most 1, of an ideal view."""
+    ) -> None:
+        """Draw an ideal view: linear light, at most 1, into the plain target of its size."""
         import moderngl
 
         size = view.image_size
-        target, resolved, colors = self._target(size)
+        target, resolved = self._target(size)[:2]
         target.use()
         target.clear(0.0, 0.0, 0.0, 1.0, depth=1.0)
         self._draw_sky(scene, R, view)
@@ -250,15 +279,36 @@ class GlPainter(OnContext):
         _set(program, R=R, K=view.K, t=t, size=size, near=near)
         _set(program, focal=float(np.sqrt(abs(view.K[0, 0] * view.K[1, 1]))))
         self._context.enable(moderngl.DEPTH_TEST)
-        for mesh in scene.meshes:
+        for mesh in sorted(scene.meshes, key=lambda mesh: not mesh.casts_shadow):  # a room is behind what it holds
             self._draw(program, mesh)
         self._context.copy_framebuffer(resolved, target)
+
+    def _light(self, size: tuple[int, int]) -> np.ndarray:
+        """Linear light (H, W, 3), float32, of the last view of this size."""
+        colors = self._target(size)[2]
         return np.frombuffer(colors.read(), np.float16).reshape(size[1], size[0], 3).astype(np.float32)
+
+    def _encoded(self, size: tuple[int, int]) -> np.ndarray:
+        """sRGB (H, W, 3), uint8, of the last view of this size."""
+        *_, colors, encoded, target = self._target(size)
+        target.use()
+        colors.use(0)
+        _set(self._encode, picture=0, size=size)
+        self._fill(self._encode)
+        picture = np.frombuffer(encoded.read(), np.uint8).reshape(size[1], size[0], 4)
+        return np.ascontiguousarray(picture[..., :3])
+
+    def _fill(self, program) -> None:
+        """Run a program on every pixel of the target."""
+        import moderngl
+
+        self._context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        array = self._context.vertex_array(program, [(self._corners, "2f", "corner")])
+        array.render(moderngl.TRIANGLES)
+        array.release()
 
     def _draw_sky(self, scene: Scene, R: np.ndarray, view: View) -> None:
         """Fill the view with the backdrop's colour or sky."""
-        import moderngl
-
         backdrop = np.asarray(scene.backdrop)
         if backdrop.shape not in ((3,), (2, 3)):
             raise InputError(
@@ -273,12 +323,7 @@ class GlPainter(OnContext):
             horizon=horizon,
             size=view.image_size,
         )
-        corners = self._context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
-        array = self._context.vertex_array(self._sky, [(corners, "2f", "corner")])
-        self._context.disable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
-        array.render(moderngl.TRIANGLES)
-        array.release()
-        corners.release()
+        self._fill(self._sky)
 
     def _draw(self, program, mesh: Mesh) -> None:
         """Draw one mesh with the program's lights."""
@@ -288,9 +333,7 @@ class GlPainter(OnContext):
         if uploaded.texture is not None:
             uploaded.texture.use(0)
         _set(program, picture=0, textured=float(uploaded.texture is not None), levels=float(uploaded.levels))
-        array = self._context.vertex_array(
-            program, [(uploaded.buffer, "3f 3f 3f 2f 1f", "world", "normal", "color", "uv", "density")]
-        )
+        array = uploaded.array(self._context, program, "world", "normal", "color", "uv", "density")
         if mesh.closed:  # anticlockwise seen from outside is clockwise in a picture whose rows run downwards
             self._context.enable(moderngl.CULL_FACE)
             self._context.front_face = "cw"
@@ -309,7 +352,7 @@ class GlPainter(OnContext):
 
         if not light.shadows or not casters:
             return None
-        points = np.concatenate([mesh.vertices[np.unique(mesh.faces)] for mesh in casters])
+        points = np.concatenate([mesh.vertices[_used(mesh)] for mesh in casters])
         if not np.isfinite(points).all(-1).any():
             return None
         R, t, K, size, texel = shadow_view(light, points)
@@ -331,7 +374,7 @@ class GlPainter(OnContext):
         self._context.disable(moderngl.CULL_FACE)
         _set(self._shadow, R=R, K=K, t=near_origin, size=(size, size), away=away, near=0.02)
         for mesh in casters:
-            array = self._context.vertex_array(self._shadow, [(self._upload(mesh).buffer, "3f 36x", "world")])
+            array = self._upload(mesh).array(self._context, self._shadow, "world")
             array.render(moderngl.TRIANGLES)
             array.release()
         return depths, R, near_origin, K, away, texel
@@ -362,15 +405,20 @@ class GlPainter(OnContext):
         return self._programs[lights]
 
     def _target(self, size: tuple[int, int]) -> tuple:
-        """Multisampled target, plain target, and the plain target's texture, of a size; kept."""
+        """Of a size, kept: multisampled target, plain target and its texture, 8-bit texture and its target."""
         if size not in self._targets:
             samples = min(SAMPLES, int(self._context.max_samples))
             several = self._context.renderbuffer(size, 3, samples=samples, dtype="f2")
             depth = self._context.depth_renderbuffer(size, samples=samples)
             colors = self._context.texture(size, 3, dtype="f2")
+            encoded = self._context.texture(size, 4)
             self._targets[size] = (
-                self._context.framebuffer([several], depth), self._context.framebuffer([colors]), colors
-            )  # fmt: skip
+                self._context.framebuffer([several], depth),
+                self._context.framebuffer([colors]),
+                colors,
+                encoded,
+                self._context.framebuffer([encoded]),
+            )
         return self._targets[size]
 
     def _upload(self, mesh: Mesh) -> _Uploaded:
@@ -381,8 +429,12 @@ class GlPainter(OnContext):
         if known is not None:
             known.release()
         texture, levels = self._texture(mesh)
-        buffer = self._context.buffer(_corners(mesh).tobytes())
-        self._meshes[id(mesh)] = _Uploaded(weakref.ref(mesh), buffer, texture, levels)
+        if texture is None and not mesh.flat:
+            buffer = self._context.buffer(_vertices(mesh).tobytes())
+            index = self._context.buffer(mesh.faces[_whole(mesh)].astype(np.int32).tobytes())
+        else:
+            buffer, index = self._context.buffer(_corners(mesh).tobytes()), None
+        self._meshes[id(mesh)] = _Uploaded(weakref.ref(mesh), buffer, index, texture, levels)
         return self._meshes[id(mesh)]
 
     def _texture(self, mesh: Mesh) -> tuple[Any | None, int]:
@@ -409,24 +461,42 @@ class GlPainter(OnContext):
             self._meshes.pop(key).release()
 
 
+def _used(mesh: Mesh) -> np.ndarray:
+    """Which vertices (V,) faces have."""
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces.ravel()] = True
+    return used
+
+
+def _whole(mesh: Mesh) -> np.ndarray:
+    """Which faces (F,) have finite corners."""
+    return np.isfinite(mesh.vertices).all(-1)[mesh.faces].all(-1)
+
+
+def _vertices(mesh: Mesh) -> np.ndarray:
+    """(V, 9) float32: world place, unit normal, linear colour."""
+    out = np.empty((len(mesh.vertices), 9), np.float32)
+    out[:, :3] = mesh.vertices
+    out[:, 3:6] = vertex_normals(mesh.vertices, mesh.faces) if mesh.normals is None else mesh.normals
+    out[:, 6:] = srgb_to_linear(mesh.colors)
+    return out
+
+
 def _corners(mesh: Mesh) -> np.ndarray:
     """(3 F, 12) float32: world place, unit normal, linear colour, texture coordinates, texels per square metre."""
-    count = len(mesh.faces)
-    out = np.zeros((count, 3, 12), np.float32)
-    out[..., :3] = mesh.vertices[mesh.faces]
+    out = np.zeros((len(mesh.faces), 3, 12), np.float32)
     if mesh.flat:
         across = face_normals(mesh.vertices, mesh.faces)
+        out[..., :3] = mesh.vertices[mesh.faces]
         out[..., 3:6] = (across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-30))[:, None]
+        colors = srgb_to_linear(mesh.colors)
+        out[..., 6:9] = colors if colors.ndim == 1 else colors[mesh.faces]
     else:
-        normals = vertex_normals(mesh.vertices, mesh.faces) if mesh.normals is None else mesh.normals
-        out[..., 3:6] = normals[mesh.faces]
-    colors = srgb_to_linear(mesh.colors)
-    out[..., 6:9] = colors if colors.ndim == 1 else colors[mesh.faces]
+        out[..., :9] = _vertices(mesh)[mesh.faces]
     if mesh.uv is not None and mesh.texture is not None:
         out[..., 9:11] = mesh.uv[mesh.faces]
         out[..., 11] = texel_density(mesh)[:, None]
-    whole = np.isfinite(out[..., :3]).all((1, 2))
-    return out[whole].reshape(-1, 12)
+    return out[_whole(mesh)].reshape(-1, 12)
 
 
 def _places(lens: Lens, view: View) -> tuple[np.ndarray, np.ndarray]:
