@@ -16,6 +16,7 @@ from docs import readme_results, truth_results  # noqa: E402
 from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
+from tests.parity.recordings import official  # noqa: E402
 
 ZOO_HEAD = """# The zoo
 
@@ -84,7 +85,7 @@ def recordings(folder: Path) -> dict[str, int]:
     for path in sorted(folder.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
-        case = CASES.get((meta["repo"], meta["cls"]))
+        case = CASES.get(official(meta))
         if case is not None:
             counts[case.method] = counts.get(case.method, 0) + 1
     return counts

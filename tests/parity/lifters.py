@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,19 +21,23 @@ class Case:
     """One official class."""
 
     method: str
-    run: Callable[[nn.Module, Arrays], dict[str, Tensor]]
+    run: Callable[..., dict[str, Tensor]]
     """(our model, the file's arrays) -> what must equal the file's arrays of the same names."""
     from_file: Mapping[str, str] = field(default_factory=dict)
     """Constructor argument -> array of the file that holds it."""
     weights: bool = True
     """False where the recording is of functions, not of a network."""
+    arguments: Callable[[Mapping], Mapping] = dict
+    """The recording's arguments as those of `load_official`."""
+    not_matched: tuple[str, ...] = ()
+    """Recorded outputs that document a defect of the official code, which ours does not have."""
 
     def load(self, state_dict: Mapping, kwargs: Mapping, arrays: Arrays) -> nn.Module:
         """Build our model with the recording's arguments and weights."""
         if not self.weights:
             return nn.Identity().eval()
         extra = {name: arrays[key] for name, key in self.from_file.items()}
-        return load_official(self.method, state_dict, **kwargs, **extra)
+        return load_official(self.method, state_dict, **self.arguments(kwargs), **extra)
 
 
 def plain(model: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
@@ -181,12 +184,3 @@ CASES: dict[tuple[str, str], Case] = {
     ("NationalGAILab/HoT", "model.motionagformer.hot_motionagformer.Model"): Case("lifting/hot", hourglass),
 }
 """(repository, class) of the official code -> how to run it."""
-
-
-def tensors(file: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, Tensor]:
-    """Return the arrays whose names start with `prefix`, without it."""
-    return {
-        k.removeprefix(prefix): torch.from_numpy(file[k])
-        for k in file
-        if k.startswith(prefix) and k != "meta"
-    }
