@@ -289,7 +289,7 @@ class GlPainter(OnContext):
         return np.frombuffer(colors.read(), np.float16).reshape(size[1], size[0], 3).astype(np.float32)
 
     def _encoded(self, size: tuple[int, int]) -> np.ndarray:
-        """sRGB (H, W, 3), uint8, of the last view of this size."""
+        """Encode the last view of this size: sRGB (H, W, 3), uint8."""
         *_, colors, encoded, target = self._target(size)
         target.use()
         colors.use(0)
