@@ -112,7 +112,7 @@ def _mirrored(lifter: Lifter, values: Tensor, mirror, kind: str) -> Tensor:
 
 def _run(lifter: Lifter, keypoints: Tensor, overlap: bool) -> Tensor:
     if lifter.window == 1:
-        parts = keypoints.split(FRAMES_AT_ONCE)
+        parts = keypoints.split(max(1, FRAMES_AT_ONCE // _sequences_per_window(lifter.network)))
         return torch.cat([lifter.network(part[None])[0] for part in parts])
     kind = lifter.facts.output_frames
     if kind == "all":

@@ -9,7 +9,8 @@ joint set and units, their gaps bridged as in `pipelines.lift_zoo`; targets in i
 Losses: metres, the mean distance plus `VELOCITY_WEIGHT` times that of the velocities; image units, that of MotionBERT
 (section 4.3), which MotionAGFormer uses too; standardised units, the squared error (SimpleBaseline). MPM also answers
 for all frames of its window, and TPC for all that it kept; both are supervised, as published. D3DP denoises the true
-poses from a random step of its diffusion; the loss on its answer is the same as for all.
+poses from a random step of its diffusion; the loss on its answer is the same as for all. A network with a method
+`training_loss(keypoints, joints)` is trained on that instead: what a flow or a likelihood is fitted to is not a pose.
 """
 
 from collections.abc import Callable, Mapping
@@ -217,7 +218,9 @@ def _mirrored(values: Tensor, order: np.ndarray, mirror: Tensor) -> Tensor:
 
 
 def loss_of(facts: Lifting, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """Loss of a network on a batch of windows."""
+    """Loss of a network on a batch of windows; its own where it has one."""
+    if hasattr(network, "training_loss"):
+        return network.training_loss(batch["keypoints"], batch["joints"])  # type: ignore[operator]
     losses = [
         pose_loss(facts, predicted.float(), target)
         for predicted, target in answers(facts, network, batch["keypoints"], batch["joints"])
