@@ -103,7 +103,7 @@ def low_rank_layers(network: nn.Module) -> Iterator[tuple[str, LowRankLinear]]:
     return ((name, module) for name, module in network.named_modules() if isinstance(module, LowRankLinear))
 
 
-def low_rank_parameters(network: nn.Module) -> list[nn.Parameter]:
+def low_rank_parameters(network: nn.Module) -> list[Tensor]:
     """A and B of every corrected layer: what is trained."""
     return [p for _, layer in low_rank_layers(network) for p in (layer.down.weight, layer.up.weight)]
 
