@@ -30,15 +30,17 @@ def attend(
     num_heads: int,
     scale: float | None = None,
     dropout: float = 0.0,
+    causal: bool = False,
 ) -> Float[Tensor, "*B N C"]:
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2); the heads split C in order.
 
-    `scale` multiplies the dot products; None is one over the square root of a head's width.
+    `scale` multiplies the dot products; None is one over the square root of a head's width. With `causal`, a token sees
+    itself and those before it.
     """
     heads = [
         x.reshape(-1, x.shape[-2], num_heads, x.shape[-1] // num_heads).transpose(1, 2) for x in (q, k, v)
     ]
-    mixed = F.scaled_dot_product_attention(*heads, dropout_p=dropout, scale=scale)
+    mixed = F.scaled_dot_product_attention(*heads, dropout_p=dropout, scale=scale, is_causal=causal)
     return mixed.transpose(1, 2).reshape(q.shape)
 
 
@@ -61,10 +63,10 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
+    def forward(self, x: Float[Tensor, "*B N C"], causal: bool = False) -> Float[Tensor, "*B N C"]:
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         dropout = self.attention_dropout if self.training else 0.0
-        return self.dropout(self.proj(attend(q, k, v, self.num_heads, self.scale, dropout)))
+        return self.dropout(self.proj(attend(q, k, v, self.num_heads, self.scale, dropout, causal)))
 
 
 class CrossAttention(nn.Module):
