@@ -22,7 +22,7 @@ from row import write_rows
 from posewright.core.errors import MissingAssetError, MissingExtraError
 from posewright.render.buffers import trace
 from posewright.render.gl import GlRenderer
-from posewright.render.gl_picture import GlPainter
+from posewright.render.gl_picture import SAMPLES, GlPainter
 from posewright.render.mesh import Mesh
 from posewright.render.primitives import sphere
 from posewright.render.rooms import room, with_meshes
@@ -121,16 +121,21 @@ def opengl(scene: Scene, frames: int) -> list[dict]:
 def painted(scene: Scene, frames: int) -> list[dict]:
     """Time pictures shaded by OpenGL, the person uploaded anew for each."""
     *place, body = scene.meshes
-    with GlPainter() as gl:
-        return [
-            measure(
-                f"OpenGL ({gl.device}), picture with shadows and smooth edges",
-                size,
-                frames,
-                lambda size=size: gl.picture(replace(scene, meshes=(*place, replace(body))), camera(size)),
-            )
-            for size in ((512, 512), (1280, 720))
-        ]
+    rows = []
+    for samples, edges in ((0, "shadows"), (SAMPLES, "shadows and smooth edges")):
+        with GlPainter(samples) as gl:
+            rows += [
+                measure(
+                    f"OpenGL ({gl.device}), picture with {edges}",
+                    size,
+                    frames,
+                    lambda gl=gl, size=size: gl.picture(
+                        replace(scene, meshes=(*place, replace(body))), camera(size)
+                    ),
+                )
+                for size in ((512, 512), (1280, 720))
+            ]
+    return rows
 
 
 def measure(what: str, size: tuple[int, int], frames: int, run: Callable[[], object]) -> dict:
