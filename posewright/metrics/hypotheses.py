@@ -8,6 +8,11 @@ https://arxiv.org/abs/2303.11579, section 3.4 (JPMA) and 4.1 (the four errors):
     P-Agg   the mean of the hypotheses             deployable
     J-Agg   one hypothesis per joint, chosen       as its choice: JPMA with the true root (as published) is an oracle,
                                                    with an estimated root it is deployable
+    RPEA    weighted mean of the hypotheses whose  as JPMA
+            images are nearest, joint by joint
+
+RPEA (reprojection-based posterior expectation aggregation) is that of Wang, Yu, Mathis, "FMPose3D", CVPR 2026,
+https://arxiv.org/abs/2602.05755.
 
 Say with each number how many hypotheses there were: the oracles fall with it, whatever the method is worth.
 
@@ -23,6 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from posewright.core.errors import InputError
 from posewright.geometry.resection import root_translation
 from posewright.metrics.arrays import MILLIMETRES, Array, as_tensors, masked_mean, scored
 from posewright.metrics.position import mpjpe
@@ -128,9 +134,79 @@ def jpma(
     Returns:
         One pose, relative to the root, metres; one hypothesis is returned as it is.
     """
-    placed = hypotheses + root[..., None, None, :]
-    projected = project(placed.flatten(-3, -2)).unflatten(-2, hypotheses.shape[-3:-1])
+    projected = images_of(hypotheses, project, root)
     return chosen_joints(hypotheses, nearest_in_picture(projected, keypoints))
+
+
+CLIPPED_AT = 20
+"""RPEA: distances in the picture count no more than this many temperatures."""
+
+
+def rpea_weights(
+    projected: Float[Tensor, "*B H J 2"],
+    keypoints: Float[Tensor, "*B J 2"],
+    topk: int | None = None,
+    temperature: float = 0.005,
+) -> Float[Tensor, "*B H J"]:
+    """How much each hypothesis counts for each joint: exp(-distance / temperature) of the nearest `topk`, summing to 1.
+
+    A joint without keypoint (NaN) goes by the mean distance of the pose's other joints; without any, all hypotheses
+    count the same. What does not project (NaN: behind the camera) is as far as anything counts.
+
+    Args:
+        projected: images of the joints.
+        keypoints: in the same units.
+        topk: hypotheses that count; None, or more than there are: all.
+        temperature: in the keypoints' units; half the picture's width is 1 in the published setting, 0.005.
+
+    Raises:
+        InputError: `topk` or `temperature` is not positive.
+    """
+    if (topk is not None and topk < 1) or not temperature > 0:
+        raise InputError(
+            f"rpea: topk {topk} and temperature {temperature:g}, expected at least 1 (or None) and above 0"
+        )
+    distance = torch.linalg.vector_norm(projected - keypoints[..., None, :, :], dim=-1).nan_to_num(torch.inf)
+    seen = torch.isfinite(keypoints).all(-1)[..., None, :]
+    whole = torch.where(seen, distance, 0.0).sum(-1, keepdim=True) / seen.sum(-1, keepdim=True).clamp(min=1)
+    distance = torch.where(seen, distance, whole)
+    kept = distance.shape[-2] if topk is None else min(topk, distance.shape[-2])
+    nearest, which = distance.topk(kept, dim=-2, largest=False)
+    nearest = nearest.clamp(max=CLIPPED_AT * temperature)
+    return torch.zeros_like(distance).scatter(-2, which, (-nearest / temperature).softmax(-2))
+
+
+def rpea(
+    hypotheses: Float[Tensor, "*B H J 3"],
+    keypoints: Float[Tensor, "*B J 2"],
+    project: Project,
+    root: Float[Tensor, "*B 3"],
+    topk: int | None = None,
+    temperature: float = 0.005,
+) -> Float[Tensor, "*B J 3"]:
+    """Reprojection-based posterior expectation aggregation: each joint is a weighted mean of the hypotheses'.
+
+    Args:
+        hypotheses: relative to the root, camera axes, metres.
+        keypoints: of the same joints; NaN is missing.
+        project: the camera, into the keypoints' units.
+        root: the true place as published (oracle), or that of `estimated_root` (deployable); metres, camera axes.
+        topk: see `rpea_weights`.
+        temperature: see `rpea_weights`.
+
+    Returns:
+        One pose, relative to the root, metres; one hypothesis is returned as it is.
+    """
+    weights = rpea_weights(images_of(hypotheses, project, root), keypoints, topk, temperature)
+    return (weights[..., None] * hypotheses).sum(-3)
+
+
+def images_of(
+    hypotheses: Float[Tensor, "*B H J 3"], project: Project, root: Float[Tensor, "*B 3"]
+) -> Float[Tensor, "*B H J 2"]:
+    """Images of hypotheses whose root stands at `root`, in the units of `project`."""
+    placed = hypotheses + root[..., None, None, :]
+    return project(placed.flatten(-3, -2)).unflatten(-2, hypotheses.shape[-3:-1])
 
 
 def estimated_root(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from posewright.core.errors import InputError
 from posewright.geometry.cameras import project
 from posewright.metrics.hypotheses import (
     chosen_joints,
@@ -14,6 +15,8 @@ from posewright.metrics.hypotheses import (
     nearest_in_picture,
     p_agg,
     p_best,
+    rpea,
+    rpea_weights,
 )
 from posewright.metrics.position import mpjpe
 
@@ -94,6 +97,61 @@ def test_law_jpma_helps_where_keypoints_are_true(scene):
     first = mpjpe(hypotheses[..., 0, :, :], target).mean()
     assert mpjpe(joined, target).mean() < 0.8 * first
     assert mpjpe(joined, target).mean() > j_best(hypotheses, target).mean()
+
+
+def test_law_rpea_of_one_hypothesis_is_the_hypothesis(scene):
+    hypotheses, _, keypoints = scene
+    one = hypotheses[..., :1, :, :]
+    for topk in (None, 1, 5):
+        assert torch.equal(rpea(one, keypoints, camera, ROOT.expand(6, 5, 3), topk), one[..., 0, :, :])
+
+
+def test_law_rpea_goes_from_jpma_to_the_mean_with_its_temperature(scene):
+    hypotheses, _, keypoints = scene
+    root = ROOT.expand(6, 5, 3)
+    cold = rpea(hypotheses, keypoints, camera, root, temperature=0.4)
+    chosen = jpma(hypotheses, keypoints, camera, root)
+    assert (rpea(hypotheses, keypoints, camera, root, topk=1) == chosen)[..., 1:, :].all()
+    torch.testing.assert_close(
+        rpea(hypotheses, keypoints, camera, root, temperature=1e9), hypotheses.mean(-3), atol=1e-6, rtol=0
+    )
+    assert not torch.allclose(cold, chosen)
+
+
+def test_law_rpea_weights_sum_to_one_and_only_the_nearest_count(scene):
+    hypotheses, _, keypoints = scene
+    projected = torch.stack([camera(hypotheses[..., h, :, :] + ROOT) for h in range(8)], -3)
+    keypoints[..., 2, :] = torch.nan
+    keypoints[0, 0] = torch.nan
+    weights = rpea_weights(projected, keypoints, 3, 10.0)
+    torch.testing.assert_close(weights.sum(-2), torch.ones(6, 5, 17).double())
+    assert ((weights > 0).sum(-2) == 3).all()
+    near = (projected - keypoints[..., None, :, :]).norm(dim=-1)
+    nearest, heaviest = near[1:].argmin(-2), weights[1:].argmax(-2)
+    assert (nearest == heaviest)[..., [1, 3, 4]].all()
+    assert torch.equal(rpea_weights(projected, keypoints)[0, 0], torch.full((8, 17), 1 / 8).double())
+
+
+def test_law_rpea_helps_where_keypoints_are_true(scene):
+    hypotheses, target, keypoints = scene
+    joined = rpea(hypotheses, keypoints, camera, ROOT.expand(6, 5, 3), temperature=5.0)
+    assert mpjpe(joined, target).mean() < mpjpe(hypotheses.mean(-3), target).mean()
+
+
+def test_law_rpea_survives_hypotheses_behind_the_camera(scene):
+    hypotheses, _, keypoints = scene
+    hypotheses[..., 2, :, 2] -= 10
+    projected = camera((hypotheses + ROOT).flatten(-3, -2)).unflatten(-2, (8, 17))
+    weights = rpea_weights(projected, keypoints, temperature=3.0)
+    assert weights.isfinite().all()
+    assert (weights[..., 2, :] <= weights.amin(-2)).all()
+
+
+def test_wrong_settings_of_rpea_say_what_was_expected(scene):
+    hypotheses, _, keypoints = scene
+    for topk, temperature in ((0, 0.005), (None, 0.0)):
+        with pytest.raises(InputError, match="at least 1"):
+            rpea(hypotheses, keypoints, camera, ROOT.expand(6, 5, 3), topk, temperature)
 
 
 def test_law_the_estimated_root_of_true_poses_is_the_true_root(scene):
