@@ -23,12 +23,16 @@ SHOWN = 6
 M = TypeVar("M", bound=nn.Module)
 
 
-def unwrap(state_dict: Mapping) -> dict[str, Tensor]:
+def unwrap(state_dict: Mapping | Sequence) -> dict[str, Tensor]:
     """Return the bare state dict: without the outer dict of a training checkpoint and without `module.`.
+
+    Code that follows DDIM's writes a list (state dict, optimiser, ...), of which the first entry is taken.
 
     Raises:
         InputError: there are no tensors in it.
     """
+    if isinstance(state_dict, list | tuple) and state_dict:
+        return unwrap(state_dict[0])
     if not isinstance(state_dict, Mapping):
         raise InputError(f"checkpoint is a {type(state_dict).__name__}, expected a dict of tensors by name")
     for wrapper in WRAPPERS:

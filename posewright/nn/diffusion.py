@@ -243,6 +243,36 @@ def sample_ddim(
     return torch.stack(estimates)
 
 
+def sample_ddpm(
+    denoise: Denoise,
+    start: Float[Tensor, "*B"],
+    schedule: NoiseSchedule,
+    *,
+    step_noise: Float[Tensor, "S1 *#B"],
+    parametrisation: Parametrisation = "noise",
+    clamp: Clamp = Clamp(),
+) -> Float[Tensor, "*B"]:
+    """Sample through all steps of the schedule, each drawn from the posterior (ancestral sampling, algorithm 2).
+
+    Args:
+        denoise: see `sample_ddim`.
+        start: standard normal noise.
+        schedule: of the training.
+        step_noise: standard normal, one for each step but the last (S - 1); zeros follow the means.
+        parametrisation: what `denoise` returns.
+        clamp: what is cut; `noise_from_clamped` does not matter.
+
+    Returns:
+        (*B), the sample.
+    """
+    x = start
+    for i, step in enumerate(reversed(range(len(schedule)))):
+        level = schedule.level(step)
+        x0 = _cut(as_x0(denoise(_cut(x, clamp.state), step), x, level, parametrisation), clamp.x0)
+        x = ddpm_step(x, x0, level, schedule.level(step - 1), step_noise[i] if step > 0 else None)
+    return x
+
+
 class SinusoidalEmbedding(nn.Module):
     """Sines, then cosines, of the step at frequencies that fall geometrically from 1 to 1/10000, as in DDPM."""
 

@@ -76,3 +76,13 @@ def test_law_holds_and_arguments():
     args.a = 1
     assert official_arguments(args, ("a", "b")) == {"a": 1}
     assert official_arguments({"b": 2, "c": 3}, ("a", "b")) == {"b": 2}
+
+
+def test_contract_the_list_of_ddim_code_is_opened():
+    wrapped = {f"module.{k}": v for k, v in official().items()}
+    assert (
+        unwrap([wrapped, {"state": {}}, 80, 1000, {"linear.weight": torch.zeros(3, 2)}]).keys()
+        == official().keys()
+    )
+    with pytest.raises(InputError, match="expected a dict of tensors"):
+        unwrap([3, official()])

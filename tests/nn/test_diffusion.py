@@ -17,6 +17,7 @@ from posewright.nn.diffusion import (
     noise_from_x0,
     q_sample,
     sample_ddim,
+    sample_ddpm,
     sampling_times,
     velocity,
     x0_from_noise,
@@ -141,6 +142,31 @@ def test_law_a_step_keeps_the_statistics_of_the_forward_process(eta):
     out = ddim_step(x0, noise_from_x0(x, x0, level), level, next_level, eta, normal(N, seed=1))
     assert float(out.mean()) == pytest.approx(0.8 * math.sqrt(next_level), abs=0.01)
     assert float(out.std()) == pytest.approx(math.sqrt(1 - next_level), rel=0.01)
+
+
+@pytest.mark.parametrize("parametrisation", ["x0", "noise"])
+def test_law_ancestral_sampling_with_a_perfect_denoiser_returns_the_truth(parametrisation):
+    truth, start, noise = normal(4, 5), normal(4, 5, seed=1), normal(8, 4, 5, seed=2)
+    schedule = cosine_schedule(9)
+
+    def perfect(x, step):
+        return truth if parametrisation == "x0" else noise_from_x0(x, truth, schedule.level(step))
+
+    out = sample_ddpm(perfect, start, schedule, step_noise=noise, parametrisation=parametrisation)
+    torch.testing.assert_close(out, truth)
+
+
+def test_law_ancestral_sampling_is_ddim_with_eta_one_through_all_steps():
+    schedule, start, noise = cosine_schedule(7), normal(3, 4), normal(6, 3, 4, seed=1)
+
+    def denoise(x, step):
+        return torch.tanh(x + 0.1 * step)
+
+    everywhere = sampling_times(7, 7)
+    clamp = Clamp(noise_from_clamped=True)
+    ddim = sample_ddim(denoise, start, schedule, everywhere, step_noise=noise, eta=1.0, clamp=clamp)[-1]
+    ddpm = sample_ddpm(denoise, start, schedule, step_noise=noise, parametrisation="x0")
+    torch.testing.assert_close(ddpm, ddim, atol=1e-5, rtol=1e-5)
 
 
 def test_law_clamps_do_what_they_say():

@@ -12,6 +12,8 @@ from posewright.metrics.position import pa_mpjpe, procrustes_aligned
 from posewright.models import load_official
 from posewright.models.lifting import d3dp
 from posewright.nn.diffusion import q_sample
+from posewright.nn.mirror import mirrored
+from posewright.nn.pose_diffusion import REACH
 
 Arrays = Mapping[str, Tensor]
 
@@ -113,7 +115,7 @@ def d3dp_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
     """Also in the official units, which are metres times the scale."""
     keypoints, scale = arrays["input_2d"], model.config.scale
     noise = arrays["input_noise_init"], arrays["input_noise_steps"]
-    torch.testing.assert_close(d3dp.mirrored(keypoints, model.keypoint_mirror), arrays["input_2d_flip"])
+    torch.testing.assert_close(mirrored(keypoints, model.keypoint_mirror), arrays["input_2d_flip"])
     with_flip, without = (
         d3dp.Model(replace(model.config, test_time_augmentation=flip)).eval() for flip in (True, False)
     )
@@ -121,7 +123,7 @@ def d3dp_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
     without.load_state_dict(model.state_dict())
     level = model.schedule.level(int(arrays["input_q_t"]))
     noisy = q_sample(scale * arrays["input_q_x0"], arrays["input_q_noise"], level)
-    reach = d3dp.REACH * scale
+    reach = REACH * scale
     return {
         "output": scale * with_flip.sample(keypoints, *noise),
         "output_noflip": scale * without.sample(keypoints, *noise),

@@ -16,27 +16,18 @@ was made for; joints (B, T, 17, 3), the mean of the hypotheses, in metres, camer
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
-from posewright.core.errors import InputError
 from posewright.core.weights import Paper, Weights
-from posewright.nn.attention import rising
 from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments, unwrap
-from posewright.nn.diffusion import (
-    Clamp,
-    NoiseSchedule,
-    SinusoidalEmbedding,
-    cosine_schedule,
-    q_sample,
-    sample_ddim,
-    sampling_times,
-)
-from posewright.nn.spatiotemporal import OFFICIAL_KEYS as LAYER_KEYS
-from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
+from posewright.nn.diffusion_checkpoints import official_buffers, without_schedule
+from posewright.nn.mirror import check_sides
+from posewright.nn.mixste import OFFICIAL_KEYS as MIXSTE_KEYS
+from posewright.nn.mixste import ConditionedMixSTE
+from posewright.nn.pose_diffusion import PoseDiffusion, PoseDiffusionConfig
 from posewright.skeletons.joint_sets import H36M_17, get
 from posewright.structures.lifting import Lifting
 
@@ -48,66 +39,11 @@ PAPER = Paper(
     code_licence="MIT",
 )
 LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="all")
-REACH = 1.1
-"""States and estimates are clamped to this many times the scale."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """Sizes as in section 4.2."""
-
-    num_frame: int = 243
-    """N."""
-    num_joints: int = 17
-    """J."""
-    in_chans: int = 2
-    """Of a keypoint; the noisy pose adds 3."""
-    embed_dim_ratio: int = 512
-    """Width of a token; the official code's `cs`."""
-    depth: int = 8
-    """Pairs of a spatial and a temporal block; `dep`."""
-    num_heads: int = 8
-    mlp_ratio: float = 2.0
-    qkv_bias: bool = True
-    qk_scale: float | None = None
-    drop_rate: float = 0.0
-    attn_drop_rate: float = 0.0
-    drop_path_rate: float = 0.1
-    timestep: int = 1000
-    """T, steps of the diffusion."""
-    scale: float = 1.0
-    """Metres are multiplied by it before noise is added."""
-    num_proposals: int = 5
-    """H, hypotheses."""
-    sampling_timesteps: int = 5
-    """K, iterations of the sampler."""
-    eta: float = 1.0
-    """Randomness of the sampler: 0 deterministic, 1 as published."""
-    test_time_augmentation: bool = True
-    """Average with the mirrored clip inside each iteration."""
-    seed: int = 0
-    """Of the sampler's noise."""
-    aggregation: Literal["jpma", "mean"] = "jpma"
-    """How one pose is made of the hypotheses where a camera and keypoints are at hand; `forward` gives the mean."""
-    keypoint_skeleton: str = "h36m_17"
-    """Joint set of the keypoints; it says how they are mirrored."""
-    joint_skeleton: str = "h36m_17"
-    """Joint set of the poses."""
-
-    def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(f"d3dp: {self.num_proposals} hypotheses (num_proposals), expected at least 1")
-        if not self.scale > 0:
-            raise InputError(f"d3dp: scale is {self.scale:g}, expected a positive number")
-        if self.aggregation not in ("jpma", "mean"):
-            raise InputError(f"d3dp: aggregation is {self.aggregation!r}, expected jpma or mean")
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"d3dp: eta is {self.eta:g}, expected 0 to 1")
-
-    @property
-    def frames(self) -> int:
-        """Frames of a window."""
-        return self.num_frame
+class Config(PoseDiffusionConfig):
+    """Sizes as in section 4.2, and how the sampler is run."""
 
 
 def lifting(config: Config) -> Lifting:
@@ -117,141 +53,11 @@ def lifting(config: Config) -> Lifting:
     )
 
 
-class Denoiser(nn.Module):
-    """Noisy poses, keypoints and diffusion step to clean poses: MixSTE with a step embedding (figure 3)."""
+class Model(PoseDiffusion):
+    """Keypoints of a window to hypotheses of the poses of all its frames (figure 2), with the denoiser of figure 3."""
 
     def __init__(self, config: Config):
-        super().__init__()
-        c, dim = config, config.embed_dim_ratio
-        self.embed = nn.Linear(c.in_chans + 3, dim)
-        self.spatial_position, self.temporal_position = (
-            position(1, c.num_joints, dim),
-            position(1, c.num_frame, dim),
-        )
-        self.step_embedding = nn.Sequential(
-            SinusoidalEmbedding(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-        )
-        self.layers = AlternatingTransformer(
-            c.depth,
-            dim,
-            c.num_heads,
-            round(dim * c.mlp_ratio),
-            rising(c.drop_path_rate, c.depth),
-            qkv_bias=c.qkv_bias,
-            scale=c.qk_scale,
-            dropout=c.drop_rate,
-            attention_dropout=c.attn_drop_rate,
-        )
-        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))
-
-    def forward(
-        self,
-        keypoints: Float[Tensor, "B T J C"],
-        noisy: Float[Tensor, "B H T J 3"],
-        steps: Int[Tensor, " B"],
-    ) -> Float[Tensor, "B H T J 3"]:
-        B, H = noisy.shape[:2]
-        conditioned = torch.cat([keypoints[:, None].expand(-1, H, -1, -1, -1), noisy], -1)
-        step = self.step_embedding(steps)[:, None].expand(-1, H, -1).flatten(0, 1)
-        x = self.embed(conditioned.flatten(0, 1)) + step[:, None, None]
-        x = self.layers(x, self.spatial_position, self.temporal_position)
-        return self.head(x).unflatten(0, (B, H))
-
-
-class Model(nn.Module):
-    """Keypoints of a window to hypotheses of the poses of all its frames (figure 2)."""
-
-    start_noise: Tensor
-    step_noise: Tensor
-
-    def __init__(self, config: Config):
-        super().__init__()
-        c = config
-        self.config = c
-        self.denoiser = Denoiser(c)
-        self.schedule = cosine_schedule(c.timestep)
-        self.times = sampling_times(c.timestep, c.sampling_timesteps)
-        self.keypoint_mirror = get(c.keypoint_skeleton).mirror.tolist()
-        self.joint_mirror = get(c.joint_skeleton).mirror.tolist()
-        generator = torch.Generator("cpu").manual_seed(c.seed)
-        shape = (c.sampling_timesteps, 1, c.num_proposals, c.num_frame, c.num_joints, 3)
-        noise = torch.randn(shape, generator=generator, device="cpu")
-        self.register_buffer("start_noise", noise[0], persistent=False)
-        self.register_buffer("step_noise", noise[1:], persistent=False)
-
-    @property
-    def sequences_per_window(self) -> int:
-        """Sequences that the denoiser sees at once for each window."""
-        return self.config.num_proposals * (2 if self.config.test_time_augmentation else 1)
-
-    def forward(self, keypoints: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T J 3"]:
-        return self.hypotheses(keypoints).mean(2)
-
-    def hypotheses(self, keypoints: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T H J 3"]:
-        """Return all hypotheses after the last iteration, in metres."""
-        return self.sample(keypoints)[:, -1].transpose(1, 2)
-
-    def sample(
-        self,
-        keypoints: Float[Tensor, "B T J C"],
-        start: Float[Tensor, "#B H T J 3"] | None = None,
-        step_noise: Float[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "B K H T J 3"]:
-        """Run the sampler (section 3.2) and return the clean poses after each of its iterations, in metres.
-
-        Args:
-            keypoints: as for `forward`.
-            start: standard normal noise to begin with; None: that of `Config.seed`. It decides how many hypotheses.
-            step_noise: (K - 1, B or 1, H, T, J, 3) standard normal, added after each iteration but the last; None: that
-                of `Config.seed`.
-
-        Raises:
-            ValueError: keypoints of another window or joint set.
-        """
-        c = self.config
-        check_window(keypoints, c.num_frame, c.num_joints, c.in_chans)
-        start = self.start_noise if start is None else start
-        steps_noise = self.step_noise if step_noise is None else step_noise
-        estimates = sample_ddim(
-            lambda x, step: c.scale * self.denoise(keypoints, x / c.scale, step),
-            start.expand(len(keypoints), -1, -1, -1, -1),
-            self.schedule,
-            self.times,
-            step_noise=steps_noise,
-            eta=c.eta,
-            clamp=Clamp(state=REACH * c.scale, x0=REACH * c.scale),
-        )
-        return estimates.transpose(0, 1) / c.scale
-
-    def denoise(
-        self, keypoints: Float[Tensor, "B T J C"], noisy: Float[Tensor, "B H T J 3"], step: int
-    ) -> Float[Tensor, "B H T J 3"]:
-        """Clean poses, averaged with those of the mirrored clip and mirrored noisy poses if so configured, metres."""
-        steps = torch.full((len(keypoints),), step, device=keypoints.device)
-        joints = self.denoiser(keypoints, noisy, steps)
-        if not self.config.test_time_augmentation:
-            return joints
-        other = self.denoiser(
-            mirrored(keypoints, self.keypoint_mirror), mirrored(noisy, self.joint_mirror), steps
-        )
-        return (joints + mirrored(other, self.joint_mirror)) / 2
-
-    def denoised(
-        self, keypoints: Float[Tensor, "B T J C"], joints: Float[Tensor, "B T J 3"]
-    ) -> Float[Tensor, "B T J 3"]:
-        """Answer of a training step (section 3.1): true poses, noised to a random step of the diffusion, denoised."""
-        c = self.config
-        check_window(keypoints, c.num_frame, c.num_joints, c.in_chans)
-        steps = torch.randint(c.timestep, (len(joints),))
-        noisy = q_sample(c.scale * joints, torch.randn_like(joints), self.schedule.levels[steps])
-        seen = noisy.clamp(-REACH * c.scale, REACH * c.scale) / c.scale
-        return self.denoiser(keypoints, seen[:, None], steps.to(joints.device))[:, 0]
-
-
-def mirrored(points: Float[Tensor, "*B J C"], order: list[int]) -> Float[Tensor, "*B J C"]:
-    """Mirror points: x negated, left and right exchanged."""
-    swapped = points[..., order, :]
-    return torch.cat([-swapped[..., :1], swapped[..., 1:]], -1)
+        super().__init__(config, ConditionedMixSTE(config))
 
 
 def project_human36m(points: Float[Tensor, "*B N 3"], camera: Float[Tensor, " 9"]) -> Float[Tensor, "*B N 2"]:
@@ -274,14 +80,7 @@ def project_human36m(points: Float[Tensor, "*B N 3"], camera: Float[Tensor, " 9"
 
 # --------------------------------------------------------------------------------------------- checkpoints
 
-DENOISER_KEYS: KeyTable = (
-    (r"^denoiser\.", ""),
-    (r"^spatial_position$", "Spatial_pos_embed"),
-    (r"^temporal_position$", "Temporal_pos_embed"),
-    (r"^embed\.", "Spatial_patch_to_embedding."),
-    (r"^step_embedding\.", "time_mlp."),
-    *LAYER_KEYS,
-)
+DENOISER_KEYS: KeyTable = ((r"^denoiser\.", ""), *MIXSTE_KEYS)
 """Ours to those of the official denoiser, `MixSTE2`, by itself."""
 OFFICIAL_KEYS: KeyTable = (*DENOISER_KEYS, (r"^", "pose_estimator."))
 _ARGUMENTS = {
@@ -318,62 +117,12 @@ def load_official(
     """
     given = official_arguments(args, tuple(_ARGUMENTS))
     config = Config(**({_ARGUMENTS[name]: value for name, value in given.items()} | kwargs))
-    _check_sides(config, joints_left, joints_right)
+    check_sides("d3dp", get(config.joint_skeleton).mirror, joints_left, joints_right)
     state, model = unwrap(state_dict), Model(config)
     if not any(key.startswith("pose_estimator.") for key in state):
         return load_strictly(model, state, DENOISER_KEYS)
-    return load_strictly(model, _without_schedule(state, model.schedule), OFFICIAL_KEYS)
-
-
-def official_buffers(schedule: NoiseSchedule) -> dict[str, Float[Tensor, " S"]]:
-    """What the official class keeps of the schedule beside its weights, float64, by its names."""
-    beta, level = schedule.betas, schedule.levels
-    before = torch.cat([torch.ones_like(level[:1]), level[:-1]])
-    variance = beta * (1 - before) / (1 - level)
-    return {
-        "betas": beta,
-        "alphas_cumprod": level,
-        "alphas_cumprod_prev": before,
-        "sqrt_alphas_cumprod": level.sqrt(),
-        "sqrt_one_minus_alphas_cumprod": (1 - level).sqrt(),
-        "log_one_minus_alphas_cumprod": (1 - level).log(),
-        "sqrt_recip_alphas_cumprod": level.rsqrt(),
-        "sqrt_recipm1_alphas_cumprod": (1 / level - 1).sqrt(),
-        "posterior_variance": variance,
-        "posterior_log_variance_clipped": variance.clamp(min=1e-20).log(),
-        "posterior_mean_coef1": beta * before.sqrt() / (1 - level),
-        "posterior_mean_coef2": (1 - before) * (1 - beta).sqrt() / (1 - level),
-    }
-
-
-def _without_schedule(state: Mapping[str, Tensor], schedule: NoiseSchedule) -> dict[str, Tensor]:
-    """The weights, once the schedule beside them is found to be ours."""
-    buffers = official_buffers(schedule)
-    if missing := [key for key in buffers if key not in state]:
-        raise InputError(f"not a whole checkpoint of d3dp: keys missing ({', '.join(missing)})")
-    differ = [
-        key
-        for key, ours in buffers.items()
-        if state[key].shape != ours.shape
-        or not torch.allclose(state[key].double(), ours, rtol=1e-5, atol=1e-7)
-    ]
-    if differ:
-        raise InputError(
-            f"checkpoint of d3dp with another noise schedule ({len(state['betas'])} steps; {', '.join(differ)} "
-            f"differ): expected the cosine schedule of {len(schedule)} steps; give the timestep it was trained with"
-        )
-    return {key: value for key, value in state.items() if key not in buffers}
-
-
-def _check_sides(config: Config, left: list[int] | None, right: list[int] | None) -> None:
-    """Refuse sides other than those of the joint set."""
-    mirror = get(config.joint_skeleton).mirror
-    lefts, rights = left or [], right or []
-    if len(lefts) != len(rights) or any(mirror[a] != b for a, b in zip(lefts, rights, strict=True)):
-        raise InputError(
-            f"d3dp: joints_left {left} and joints_right {right} are not sides of {config.joint_skeleton}: name the "
-            "joint set of the poses as `joint_skeleton`"
-        )
+    weights = without_schedule(state, official_buffers(model.schedule), "d3dp")
+    return load_strictly(model, weights, OFFICIAL_KEYS)
 
 
 VARIANTS = {

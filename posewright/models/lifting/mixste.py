@@ -12,14 +12,9 @@ of frames the model was made for; joints (B, T, 17, 3) in metres, camera axes, r
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor, nn
-
 from posewright.core.weights import Paper, Weights
-from posewright.nn.attention import rising
-from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments
-from posewright.nn.spatiotemporal import OFFICIAL_KEYS as LAYER_KEYS
-from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
+from posewright.nn.checkpoints import load_strictly, official_arguments
+from posewright.nn.mixste import OFFICIAL_KEYS, MixSTE, MixSTEConfig
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
 
@@ -34,70 +29,15 @@ LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="all")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MixSTEConfig):
     """Sizes as in section 4.2."""
 
-    num_frame: int = 243
-    """T."""
-    num_joints: int = 17
-    """N."""
-    in_chans: int = 2
-    embed_dim_ratio: int = 512
-    """d_m, the width of a token."""
-    depth: int = 8
-    """d_l, pairs of a spatial and a temporal block."""
-    num_heads: int = 8
-    mlp_ratio: float = 2.0
-    qkv_bias: bool = True
-    qk_scale: float | None = None
-    drop_rate: float = 0.0
-    attn_drop_rate: float = 0.0
-    drop_path_rate: float = 0.1
 
-    @property
-    def frames(self) -> int:
-        """Frames of a window."""
-        return self.num_frame
-
-
-class Model(nn.Module):
+class Model(MixSTE):
     """Keypoints of a window to the joints of all its frames (figure 2)."""
 
     def __init__(self, config: Config):
-        super().__init__()
-        c, dim = config, config.embed_dim_ratio
-        self.config = c
-        self.embed = nn.Linear(c.in_chans, dim)
-        self.spatial_position, self.temporal_position = (
-            position(1, c.num_joints, dim),
-            position(1, c.num_frame, dim),
-        )
-        self.dropout = nn.Dropout(c.drop_rate)
-        self.layers = AlternatingTransformer(
-            c.depth,
-            dim,
-            c.num_heads,
-            round(dim * c.mlp_ratio),
-            rising(c.drop_path_rate, c.depth),
-            qkv_bias=c.qkv_bias,
-            scale=c.qk_scale,
-            dropout=c.drop_rate,
-            attention_dropout=c.attn_drop_rate,
-        )
-        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))
-
-    def forward(self, keypoints: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T J 3"]:
-        check_window(keypoints, self.config.num_frame, self.config.num_joints, self.config.in_chans)
-        x = self.layers(self.embed(keypoints), self.spatial_position, self.temporal_position)
-        return self.head(x)
-
-
-OFFICIAL_KEYS: KeyTable = (
-    (r"^spatial_position$", "Spatial_pos_embed"),
-    (r"^temporal_position$", "Temporal_pos_embed"),
-    (r"^embed\.", "Spatial_patch_to_embedding."),
-    *LAYER_KEYS,
-)
+        super().__init__(config)
 
 
 def load_official(state_dict: Mapping, args: object = None, norm_layer: object = None, **kwargs) -> Model:

@@ -15,6 +15,8 @@ from posewright.geometry.cameras import project
 from posewright.metrics.hypotheses import p_agg, p_best
 from posewright.models.lifting import d3dp
 from posewright.nn.checkpoints import official_key
+from posewright.nn.diffusion_checkpoints import official_buffers
+from posewright.nn.mirror import mirrored
 from posewright.pipelines.lift_zoo import clip_joints
 from posewright.skeletons.joint_sets import COCO_17, H36M_17
 from tests.models.lifting.small import SMALL
@@ -30,7 +32,7 @@ def small(**changes) -> d3dp.Model:
 def official_checkpoint(model: d3dp.Model) -> dict[str, torch.Tensor]:
     """State dict as the official class would write it."""
     named = {official_key(key, d3dp.OFFICIAL_KEYS): value for key, value in model.state_dict().items()}
-    return d3dp.official_buffers(model.schedule) | named
+    return official_buffers(model.schedule) | named
 
 
 def keypoints(clips: int = 2, frames: int = 9) -> torch.Tensor:
@@ -65,7 +67,7 @@ def test_law_mirrored_keypoints_and_noise_give_mirrored_hypotheses():
     model, x = small(), keypoints()
 
     def mirror(points):
-        return d3dp.mirrored(points, H36M_17.mirror.tolist())
+        return mirrored(points, H36M_17.mirror.tolist())
 
     there = model.sample(mirror(x), mirror(model.start_noise), mirror(model.step_noise))
     torch.testing.assert_close(mirror(there), model.sample(x), atol=1e-5, rtol=1e-5)
@@ -78,7 +80,8 @@ def test_law_the_scale_changes_the_noise_not_the_unit():
     """A denoiser that always answers the same pose is not moved by the scale."""
     for scale in (0.5, 2.0):
         model = small(scale=scale)
-        last: Any = model.denoiser.head[1]
+        denoiser: Any = model.denoiser
+        last = denoiser.head[1]
         torch.nn.init.zeros_(last.weight)
         with torch.no_grad():
             last.bias.copy_(torch.tensor([0.0, 0.4, -0.3]))
@@ -127,7 +130,7 @@ def test_contract_other_sides_are_refused():
     given: Any = {"num_frame": 9, "embed_dim_ratio": 16, "depth": 2, "num_heads": 4}
     assert d3dp.load_official(official_checkpoint(small()), **sides, **given)
     sides["joints_right"] = [4, 6, 5]
-    with pytest.raises(InputError, match="not sides of h36m_17"):
+    with pytest.raises(InputError, match="not sides of its joint set"):
         d3dp.load_official(official_checkpoint(small()), **sides, **given)
 
 
