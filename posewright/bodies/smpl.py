@@ -11,9 +11,6 @@ Convention: the files' own axes, metres, at rest Y up and facing +Z; `BodyModel.
 as `global_orient` it makes an unrotated body face -Y with Z up. The poses of AMASS contain such a rotation already.
 """
 
-import pickle
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,25 +25,11 @@ from posewright.bodies.smpl_files import find_file
 from posewright.bodies.smpl_joints import KINDS, Kind, landmarks_of, points_of
 from posewright.bodies.smpl_pickle import read_model_pickle
 from posewright.core.errors import InputError
-from posewright.core.safe_pickle import read_object_npz
+from posewright.core.safe_pickle import BROKEN, read_object_npz
 from posewright.geometry.kinematics import depth_levels
 
 ARRAYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
 """What every file of the family holds."""
-BROKEN = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    RecursionError,
-    OverflowError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What malformed bytes make the readers raise."""
 
 
 @dataclass(frozen=True)

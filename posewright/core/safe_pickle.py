@@ -8,6 +8,7 @@ numpy arrays and plain containers, and refuses the rest before anything is calle
 import io
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,20 @@ ALLOWED = {
 """(module, name) of everything a pickle may ask for: array building blocks, and `encode` for bytes of old
 Pythons."""
 MAX_BYTES = 8 * 2**30
+BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    OverflowError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What malformed bytes make readers of pickles and zips raise."""
 
 
 class RestrictedUnpickler(pickle.Unpickler):
