@@ -97,6 +97,20 @@ class ZeroPose:
     """In the pose of `rest_joints`, not yet skinned."""
 
 
+@dataclass(frozen=True)
+class RestPose:
+    """Where the joints of C shapes are, before they turn, metres."""
+
+    joints: Float[Tensor, "C J 3"]
+    """Places that the skin at rest takes hold of."""
+    turns: Float[Tensor, "C J 3 3"] | None
+    """From there to the zero pose (with a scale, where joints scale); None: the identity."""
+    offsets: Float[Tensor, "C J 3"]
+    """Of each joint from its parent in the zero pose; 0 for the root."""
+    root: Float[Tensor, "C 3"]
+    """Place of the root in the zero pose where `transl` is 0."""
+
+
 class BodyModel(nn.Module):
     """A parametric body, stateless: `body(params)` is a `BodyMesh`, differentiable in every parameter.
 
@@ -201,11 +215,12 @@ class BodyModel(nn.Module):
         local = self._local_rotations(params, batch).reshape(count, -1, 3, 3)
         transl = params.transl.expand(*batch, 3).reshape(count, 3)
         coefficients = self._coefficients(params, batch)
-        rest_joints, turn = self._rest_joints(coefficients)
-        joints, rotations, skin_rotations = self._pose(local, rest_joints, turn, transl)
-        skin_shifts = joints - (skin_rotations @ rest_joints[..., None])[..., 0]
-        rest = self._rest_vertices(coefficients, None if self.pose_dirs is None else local)
-        points = SKINNINGS[self.skinning](rest, skin_rotations, skin_shifts, self.weights)
+        rest = self._rest_pose(coefficients)
+        joints, rotations = forward_kinematics(local, rest.offsets, rest.root + transl, self.parents)
+        skin_rotations = rotations if rest.turns is None else rotations @ rest.turns
+        skin_shifts = joints - (skin_rotations @ rest.joints[..., None])[..., 0]
+        skin = self._rest_vertices(coefficients, local)
+        points = SKINNINGS[self.skinning](skin, skin_rotations, skin_shifts, self.weights)
         points = points.permute(2, 0, 1).reshape(*batch, -1, 3)
         return BodyMesh(
             points[..., : self.vertex_count, :],
@@ -222,20 +237,20 @@ class BodyModel(nn.Module):
         batch = betas.shape[:-1]
         face = None if expression is None else expression.reshape(-1, expression.shape[-1])
         coefficients = self._blend_coefficients(betas.reshape(-1, betas.shape[-1]), face)
-        rest, turn = self._rest_joints(coefficients)
-        eye = torch.eye(3, dtype=rest.dtype, device=rest.device).expand(*rest.shape[:-1], 3, 3)
-        return self._pose(eye, rest, turn, rest.new_zeros(len(rest), 3))[0].reshape(*batch, -1, 3)
+        return self._zero_joints(self._rest_pose(coefficients)).reshape(*batch, -1, 3)
 
     def zero_pose(self, betas: Float[Tensor, "C S"]) -> "ZeroPose":
         """Joints and landmarks of shapes in the zero pose at `transl` 0, without their vertices: what a fit needs."""
         coefficients = self._blend_coefficients(betas)
-        rest, turn = self._rest_joints(coefficients)
-        eye = torch.eye(3, dtype=rest.dtype, device=rest.device).expand(*rest.shape[:-1], 3, 3)
-        joints = self._pose(eye, rest, turn, rest.new_zeros(len(rest), 3))[0]
+        rest = self._rest_pose(coefficients)
+        eye = torch.eye(3).to(rest.joints).expand(*rest.joints.shape[:-1], 3, 3)
         marks = slice(3 * self.vertex_count, None)
-        dirs = self.shape_dirs[: coefficients.shape[-1], marks]
-        landmarks = (self.template[marks] + coefficients @ dirs).reshape(len(rest), -1, 3)
-        return ZeroPose(joints, rest, eye if turn is None else turn, landmarks)
+        blend = self._vertex_coefficients(coefficients)
+        landmarks = self.template[marks] + blend @ self.shape_dirs[: blend.shape[-1], marks]
+        turns = eye if rest.turns is None else rest.turns
+        return ZeroPose(
+            self._zero_joints(rest), rest.joints, turns, landmarks.reshape(len(coefficients), -1, 3)
+        )
 
     def rest_vertices(self, betas: Float[Tensor, " S"]) -> Float[Tensor, "V 3"]:
         """Vertices of one shape before posing: at the joints of `ZeroPose.rest_joints`, metres."""
@@ -335,44 +350,49 @@ class BodyModel(nn.Module):
         coded = self.code(betas)
         return coded if expression is None else torch.cat([coded, expression.expand(len(coded), -1)], -1)
 
+    def _vertex_coefficients(self, coefficients: Float[Tensor, "C S"]) -> Float[Tensor, "C D"]:
+        """The blend coefficients that move vertices, in the order of `shape_dirs`."""
+        return coefficients
+
     def _rest_vertices(
-        self, coefficients: Float[Tensor, "C S"], local: Tensor | None
+        self, coefficients: Float[Tensor, "C S"], local: Float[Tensor, "N J 3 3"] | None
     ) -> Float[Tensor, "V 3 N"]:
-        """Vertices and landmarks before posing, bodies last; one body if all are alike."""
-        dirs = self.shape_dirs[: coefficients.shape[-1]]
-        rest = torch.addmm(self.template[:, None], dirs.mT, coefficients.mT)
-        if local is not None and self.pose_dirs is not None:
-            eye = torch.eye(3, dtype=local.dtype, device=local.device)
-            rest = rest + self.pose_dirs.mT @ (local[:, 1:] - eye).flatten(1).mT
+        """Vertices and landmarks before posing, bodies last; one body if all are alike. None: no correction."""
+        blend = self._vertex_coefficients(coefficients)
+        rest = torch.addmm(self.template[:, None], self.shape_dirs[: blend.shape[-1]].mT, blend.mT)
+        if local is not None and self.corrects_by_pose:
+            rest = rest + self._pose_correction(local)
         return rest.reshape(-1, 3, rest.shape[-1])
 
-    def _rest_joints(
-        self, coefficients: Float[Tensor, "C S"]
-    ) -> tuple[Float[Tensor, "C J 3"], Float[Tensor, "C J 3 3"] | None]:
+    @property
+    def corrects_by_pose(self) -> bool:
+        """Whether vertices depend on the pose otherwise than by skinning."""
+        return self.pose_dirs is not None
+
+    def _pose_correction(self, local: Float[Tensor, "N J 3 3"]) -> Float[Tensor, "3V N"]:
+        """Displacements of vertices and landmarks before skinning, of a body that `corrects_by_pose`."""
+        assert self.pose_dirs is not None
+        eye = torch.eye(3, dtype=local.dtype, device=local.device)
+        return self.pose_dirs.mT @ (local[:, 1:] - eye).flatten(1).mT
+
+    def _rest_pose(self, coefficients: Float[Tensor, "C S"]) -> RestPose:
         """Joints of the shape, and the rotation of each from the shape's rest pose to the zero pose."""
         use = coefficients.shape[-1]
         shift = (coefficients @ self.joint_dirs[:use]).reshape(len(coefficients), -1, 3)
         joints = self.joint_template + shift
-        if not self.has_orientation:
-            return joints, None
-        M = torch.addmm(self.orientation_template, coefficients, self.orientation_dirs[:use])
-        return joints, self.reference @ nearest_rotation(M.reshape(len(M), -1, 3, 3)).mT
-
-    def _pose(
-        self,
-        local: Float[Tensor, "N J 3 3"],
-        rest_joints: Float[Tensor, "C J 3"],
-        turn: Float[Tensor, "C J 3 3"] | None,
-        transl: Float[Tensor, "N 3"],
-    ) -> tuple[Float[Tensor, "N J 3"], Float[Tensor, "N J 3 3"], Float[Tensor, "N J 3 3"]]:
-        """Positions and rotations of the joints, and the rotations that skinning uses."""
         parents = [0, *self.parents[1:]]
-        offsets = rest_joints - rest_joints[:, parents]
-        if turn is not None:
-            offsets = (turn[:, parents] @ offsets[..., None])[..., 0]
-        root = rest_joints[:, 0] + transl
-        joints, rotations = forward_kinematics(local, offsets, root, self.parents)
-        return joints, rotations, rotations if turn is None else rotations @ turn
+        offsets = joints - joints[:, parents]
+        if not self.has_orientation:
+            return RestPose(joints, None, offsets, joints[:, 0])
+        M = torch.addmm(self.orientation_template, coefficients, self.orientation_dirs[:use])
+        turns = self.reference @ nearest_rotation(M.reshape(len(M), -1, 3, 3)).mT
+        offsets = (turns[:, parents] @ offsets[..., None])[..., 0]
+        return RestPose(joints, turns, offsets, joints[:, 0])
+
+    def _zero_joints(self, rest: RestPose) -> Float[Tensor, "C J 3"]:
+        """Joints whose every local rotation is the identity."""
+        eye = torch.eye(3).to(rest.joints).expand(*rest.joints.shape[:-1], 3, 3)
+        return forward_kinematics(eye, rest.offsets, rest.root, self.parents)[0]
 
 
 def _with_landmarks(data: BodyData) -> BodyData:

@@ -70,9 +70,10 @@ def body_rig(body: BodyModel, bodies: MotionBodies, p: int) -> BodyRig:
     Raises:
         ValueError: a body whose vertices depend on the pose otherwise than by skinning (the SMPL family's corrections).
     """
-    if body.pose_dirs is not None:
+    if body.corrects_by_pose:
+        hint = "; load it with correctives=False" if body.name == "mhr" else ""
         raise ValueError(
-            f"body {body.name} corrects its vertices by the pose, which a skinned mesh in a file cannot"
+            f"body {body.name} corrects its vertices by the pose, which a skinned mesh in a file cannot{hint}"
         )
     frames = np.flatnonzero(bodies.present()[:, p])
     frames = frames[np.linspace(0, len(frames) - 1, min(len(frames), POSES)).astype(int)]
