@@ -1,9 +1,9 @@
 """TorchScript archives read as plain arrays, without running what is in them.
 
-A file of `torch.jit.save` is a zip: `data.pkl` is a pickle of the tree of modules, `data/0`, `data/1`... hold the numbers
-of its tensors, `code/` the program. `torch.jit.load` compiles and may run that program. Here the code is never looked at,
-and the pickle goes through the restricted unpickler (`core.safe_pickle`) with inert stand-ins: modules keep their
-attributes, tensors are noted as places in the archive and read when asked for. The layout is PyTorch's
+A file of `torch.jit.save` is a zip: `data.pkl` is a pickle of the tree of modules, `data/0`, `data/1`... hold the
+numbers of its tensors, `code/` the program. `torch.jit.load` compiles and may run that program. Here the code is never
+looked at, and the pickle goes through the restricted unpickler (`core.safe_pickle`) with inert stand-ins: modules keep
+their attributes, tensors are noted as places in the archive and read when asked for. The layout is PyTorch's
 (`torch/csrc/jit/serialization`).
 """
 
@@ -128,9 +128,8 @@ def _root(archive: zipfile.ZipFile) -> str:
         )
     root = roots[0].filename.partition("/")[0]
     order = f"{root}/byteorder"
-    if order in archive.namelist() and archive.getinfo(order).file_size < 16:
-        if archive.read(order).strip() != b"little":
-            raise InputError("it was written on a big-endian machine; expected little-endian numbers")
+    if order in archive.namelist() and archive.read(order).strip() != b"little":
+        raise InputError("it was written on a big-endian machine; expected little-endian numbers")
     return root
 
 
