@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 class Inner(torch.nn.Module):
     names: list[str]
+    whole: torch.Tensor
 
     def __init__(self):
         super().__init__()
