@@ -12,6 +12,8 @@
 Convention: pixels in; metres, camera axes, relative to the pelvis out; missing = NaN position and 0 confidence.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -111,6 +113,8 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     say where the root is, the pose is their mean.
     """
     x = network_input(lifter, screen, confidence)
+    if hasattr(lifter.network, "filmed_with"):  # Platypose projects its poses while it makes them
+        lifter = replace(lifter, network=lifter.network.filmed_with(focal))  # type: ignore[operator]
     aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
     if getattr(lifter.network.config, "aggregation", None) != "jpma" or not aligned:
         return run_clip(lifter, x, flip)

@@ -14,6 +14,7 @@ from posewright.models.lifting import d3dp
 from posewright.nn.diffusion import q_sample
 from posewright.nn.mirror import mirrored
 from posewright.nn.pose_diffusion import REACH
+from tests.parity.adapted import platypose_arguments, platypose_denoiser, platypose_sampler
 
 Arrays = Mapping[str, Tensor]
 
@@ -178,6 +179,13 @@ CASES: dict[tuple[str, str], Case] = {
     ("paTRICK-swk/D3DP", "common.loss.* and common.camera.project_to_2d"): Case(
         "lifting/d3dp", d3dp_metrics, weights=False
     ),
+    ("sinzlab/platypose", "platypose.model.overcomplete.MDM"): Case(
+        "lifting/platypose", platypose_denoiser, arguments=platypose_arguments
+    ),
+    (
+        "sinzlab/platypose",
+        "platypose.diffusion.respace.SpacedDiffusion.ddim_sample_loop_progressive + platypose.energies.multi_view",
+    ): Case("lifting/platypose", platypose_sampler, arguments=platypose_arguments),
     ("NationalGAILab/HoT", "model.mhformer.mhformer.Model"): Case("lifting/mhformer", plain),
     ("NationalGAILab/HoT", "model.mhformer.tpc_mhformer.Model"): Case("lifting/hot", pruned),
     ("NationalGAILab/HoT", "model.mixste.tpc_mixste.Model"): Case("lifting/hot", pruned),

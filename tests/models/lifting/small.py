@@ -1,5 +1,7 @@
 """Every lifter of the zoo at a size that runs in milliseconds, and the shape of its keypoints."""
 
+from dataclasses import replace
+
 from posewright.models.lifting import (
     convformer,
     d3dp,
@@ -12,12 +14,24 @@ from posewright.models.lifting import (
     motionagformer,
     motionbert,
     mpm,
+    platypose,
     semgcn,
     simple_baseline,
     videopose3d,
 )
 
 _HOT = {"frames": 9, "token_num": 4, "layer_index": 1, "dim": 16, "depth": 3, "hidden": 32, "dim_rep": 24}
+_PLATYPOSE = platypose.Config(
+    9,
+    latent_dim=16,
+    ff_size=24,
+    num_layers=2,
+    timestep=8,
+    sampling_timesteps=4,
+    skip_timesteps=1,
+    num_proposals=3,
+    num_substeps=2,
+)
 SMALL = {
     "lifting/simple_baseline": (simple_baseline.Config(32, 2), (4, 3, 16, 2)),
     "lifting/semgcn": (semgcn.Config(16, 2), (4, 3, 16, 2)),
@@ -45,6 +59,8 @@ SMALL = {
         motionagformer.Config(n_layers=2, dim_feat=16, dim_rep=24, num_heads=4, n_frames=9),
         (4, 9, 17, 3),
     ),
+    "lifting/platypose": (_PLATYPOSE, (4, 9, 17, 2)),
+    "lifting/platypose:frame": (replace(_PLATYPOSE, frames=1, axes="world"), (4, 3, 17, 2)),
     "lifting/mhformer": (mhformer.Config(16, 32, 9), (4, 9, 17, 2)),
     "lifting/mhformer:long": (mhformer.Config(16, 32, 36), (4, 36, 17, 2)),
     "lifting/gla_gcn": (gla_gcn.Config(filter_widths=(3, 3), channels=16), (4, 9, 17, 2)),
