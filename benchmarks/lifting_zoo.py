@@ -55,6 +55,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 5},
     "lifting/d3dp": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
     "lifting/platypose": {"frames": FRAMES, "latent_dim": 144, "ff_size": 288, "num_layers": 6, "num_heads": 4},
+    "lifting/diffpose": {"hid_dim": 72},
     "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
     "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
     "lifting/motionagformer": {"n_frames": FRAMES, "n_layers": 8, "dim_feat": 48, "dim_rep": 128},
@@ -75,6 +76,7 @@ PUBLISHED = {
     "lifting/motionagformer": "xs",
     "lifting/hot": "hot_mixste",
     "lifting/d3dp": "243",
+    "lifting/diffpose": "frame",
     "lifting/platypose": "30",
 }
 """Smallest published size; `27` for the others."""

@@ -15,6 +15,7 @@ from posewright.nn.diffusion import q_sample
 from posewright.nn.mirror import mirrored
 from posewright.nn.pose_diffusion import REACH
 from tests.parity.adapted import platypose_arguments, platypose_denoiser, platypose_sampler
+from tests.parity.diffused import diffpose_denoiser, diffpose_lifter, diffpose_sampler
 
 Arrays = Mapping[str, Tensor]
 
@@ -178,6 +179,15 @@ CASES: dict[tuple[str, str], Case] = {
     ("paTRICK-swk/D3DP", "common.diffusionpose.D3DP"): Case("lifting/d3dp", d3dp_sampler),
     ("paTRICK-swk/D3DP", "common.loss.* and common.camera.project_to_2d"): Case(
         "lifting/d3dp", d3dp_metrics, weights=False
+    ),
+    ("GONGJIA0208/Diffpose", "models.gcnpose.GCNpose"): Case(
+        "lifting/diffpose", diffpose_lifter, {"adj": "input_adj"}
+    ),
+    ("GONGJIA0208/Diffpose", "models.gcndiff.GCNdiff"): Case(
+        "lifting/diffpose", diffpose_denoiser, {"adj": "input_adj"}
+    ),
+    ("GONGJIA0208/Diffpose", "common.utils_diff.generalized_steps"): Case(
+        "lifting/diffpose", diffpose_sampler, {"adj": "input_adj", "betas": "input_betas"}
     ),
     ("sinzlab/platypose", "platypose.model.overcomplete.MDM"): Case(
         "lifting/platypose", platypose_denoiser, arguments=platypose_arguments

@@ -5,6 +5,7 @@ from dataclasses import replace
 from posewright.models.lifting import (
     convformer,
     d3dp,
+    diffpose,
     gla_gcn,
     hopfir,
     hot,
@@ -48,6 +49,15 @@ SMALL = {
     "lifting/mixste": (mixste.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/d3dp": (
         d3dp.Config(9, embed_dim_ratio=16, depth=2, num_heads=4, num_proposals=3, sampling_timesteps=2),
+        (4, 9, 17, 2),
+    ),
+    "lifting/diffpose": (diffpose.Config(16, 2), (4, 3, 17, 2)),
+    "lifting/diffpose:sampled": (
+        diffpose.Config(16, 2, num_proposals=3, start="distribution", test_num_diffusion_timesteps=10),
+        (4, 3, 17, 3),
+    ),
+    "lifting/diffpose:video": (
+        diffpose.Config(16, 2, initialiser="mixste", num_frame=9, embed_dim_ratio=16, depth=2, num_heads=4),
         (4, 9, 17, 2),
     ),
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
