@@ -172,11 +172,11 @@ def _stood(
 ) -> tuple[Tensor, Tensor]:
     """Change the motion as little as brings the soles to the floor; what was seen has had its say."""
     assert options.floor is not None
-    on_soles, feet = with_soles(body, betas, points)
-    placed = np.full((T, len(feet), 3), np.nan)
-    placed[frames] = on_soles(local, transl)[:, -len(feet) :].numpy()
-    touch = touching(placed, feet, fps, options.floor, contacts)
-    stand = standing(placed, touch, fps, options.floor).rows(torch.from_numpy(frames))
+    on_soles, sole = with_soles(body, betas, points)
+    placed = np.full((T, len(sole.feet), 3), np.nan)
+    placed[frames] = on_soles(local, transl)[:, -len(sole.feet) :].numpy()
+    touch = touching(placed, sole.feet, fps, options.floor, contacts)
+    stand = standing(placed, touch, sole.heights, fps, options.floor).rows(torch.from_numpy(frames))
     return solve_pose(on_soles, (*terms, stand), (local, transl), options.pose)
 
 

@@ -52,8 +52,20 @@ class FloorOptions:
     """Metres above the lowest vertex of a foot that is told to touch: higher vertices do not."""
 
 
-def soles(body: BodyModel, betas: Float[Tensor, " S"]) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (F,) that stand for both soles, spread out, and the foot of each (F,): 0 left, 1 right.
+@dataclass(frozen=True)
+class Soles:
+    """Vertices that stand for both soles, spread out."""
+
+    vertices: np.ndarray
+    """(F,) indices."""
+    feet: np.ndarray
+    """(F,) 0 left, 1 right."""
+    heights: np.ndarray
+    """(F,) metres above the lowest vertex of the foot at rest: a sole is not flat."""
+
+
+def soles(body: BodyModel, betas: Float[Tensor, " S"]) -> Soles:
+    """Choose vertices of both soles.
 
     Raises:
         InputError: a body without ankles, such as a hand.
@@ -61,18 +73,19 @@ def soles(body: BodyModel, betas: Float[Tensor, " S"]) -> tuple[np.ndarray, np.n
     up = np.linalg.inv(body.upright.double().numpy())[:, 2]
     rest = body.rest_vertices(betas.to(body.template)).double().numpy()
     part = body.part_labels.numpy()
-    vertices, feet = [], []
+    vertices, feet, heights = [], [], []
     for foot, side in enumerate(("left", "right")):
         rule = body.points.get(f"{side}_ankle", ())
         if len(rule) != 1:
             raise InputError(f"body {body.name} has no feet to stand on; leave out the floor")
         rows = np.flatnonzero(np.isin(part, _below(body, body.joint_names.index(rule[0]))))
         height = rest[rows] @ up
-        rows = rows[height < height.min() + SOLE_HEIGHT]
-        chosen = rows[_spread(rest[rows], SOLE_POINTS)]
-        vertices += chosen.tolist()
+        low = height < height.min() + SOLE_HEIGHT
+        chosen = np.flatnonzero(low)[_spread(rest[rows[low]], SOLE_POINTS)]
+        vertices += rows[chosen].tolist()
+        heights += (height[chosen] - height.min()).tolist()
         feet += [foot] * len(chosen)
-    return np.array(vertices), np.array(feet)
+    return Soles(np.array(vertices), np.array(feet), np.array(heights))
 
 
 def _below(body: BodyModel, joint: int) -> list[int]:
@@ -183,14 +196,27 @@ class Standing:
 
 
 def standing(
-    points: Float[np.ndarray, "T F 3"], touch: Bool[np.ndarray, "T F"], fps: float, options: FloorOptions
+    points: Float[np.ndarray, "T F 3"],
+    touch: Bool[np.ndarray, "T F"],
+    heights: Float[np.ndarray, " F"],
+    fps: float,
+    options: FloorOptions,
 ) -> Standing:
-    """The term that keeps soles on the floor: each run of touching is pinned where the vertex was on average."""
+    """The term that keeps soles on the floor: each run of touching is pinned where the vertex was on average.
+
+    Args:
+        points: vertices of the soles, metres, world; NaN is missing.
+        touch: when each touches.
+        heights: metres above the floor at which each touches.
+        fps: frames per second.
+        options: easing and weight.
+    """
     run = _runs(touch)
     count = int(run.max(initial=0))
     size = np.maximum(np.bincount(run.ravel(), minlength=count + 1), 1)
     middle = [np.bincount(run.ravel(), points[..., k].ravel(), count + 1) / size for k in (0, 1)]
-    pins = np.stack([*(np.where(touch, m[run], 0.0) for m in middle), np.zeros_like(points[..., 0])], -1)
+    level = np.where(touch, heights, 0.0)
+    pins = np.stack([*(np.where(touch, m[run], 0.0) for m in middle), level], -1)
     ease = max(1, round(options.ease_s * fps))
     weight = ndimage.uniform_filter1d(touch.astype(float), 2 * ease + 1, axis=0, mode="nearest")
     weight = np.where(touch, np.clip(2 * weight - 1, 0, 1) ** 2 + 1e-3, 0.0)
@@ -199,7 +225,7 @@ def standing(
 
 def with_soles(
     body: BodyModel, betas: Float[Tensor, " S"], body_points: BodyPoints
-) -> tuple[BodyPoints, np.ndarray]:
-    """Points of a body and, behind them, its soles; the foot of each of these (F,)."""
-    vertices, feet = soles(body, betas)
-    return with_vertices(body_points, body, betas, vertices.tolist()), feet
+) -> tuple[BodyPoints, Soles]:
+    """Points of a body and, behind them, its soles."""
+    found = soles(body, betas)
+    return with_vertices(body_points, body, betas, found.vertices.tolist()), found

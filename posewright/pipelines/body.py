@@ -7,15 +7,16 @@ which lie one to four centimetres from those of the rig, and their soles stand w
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from posewright.bodies.load import load_body
 from posewright.bodies.model import BodyModel
-from posewright.bodies.rig import clip_params
 from posewright.core.errors import InputError
 from posewright.fitting.body import FitOptions, fit_body, unreached
+from posewright.fitting.floor import FloorOptions
 from posewright.fitting.points import active_joints
 from posewright.fitting.shape import ShapeOptions, fit_shape
 from posewright.geometry.rotations import continuous_quat_wxyz, matrix_to_quat_wxyz
@@ -35,10 +36,12 @@ MARGIN_S = 2.0
 """Seconds by which a block of frames reaches over its ends."""
 SHAPE_FRAMES = 20_000
 """Frames from which bones are measured."""
+ENOUGH_JOINTS = 8
+"""Joints of a frame in which the soles may be looked at."""
 SOLE_FRAMES = 200
-"""Frames in which the soles are looked at."""
+"""Standing frames in which the soles are looked at."""
 MAX_RISE = 0.08
-"""Metres by which a body may be moved up or down to stand on the floor."""
+"""Metres by which joints may be moved up or down for a body to stand on the floor."""
 
 Report = Callable[[str, int, int | None], None]
 
@@ -123,11 +126,15 @@ def _fit_person(
     some = motion.joints[::step, p].astype(float)
     betas = fit_shape(model, some, sure[::step].astype(float), motion.skeleton, FIT.shape)
     bodies.betas[p] = betas.numpy()
+    rise, options = _rise(model, motion, p, sure, betas)
+    contacts = None if options.floor is None or motion.contacts is None else motion.contacts[:, p]
     distance = np.full(sure.shape, np.nan, np.float32)
     margin = round(MARGIN_S * motion.fps)
     for part, keep in frame_blocks(motion.num_frames, margin):
         report("body", p * motion.num_frames + part.start, motion.num_people * motion.num_frames)
-        fit = fit_body(model, motion.joints[part, p], sure[part], motion.skeleton, motion.fps, FIT, betas)
+        joints = motion.joints[part, p] + [0, 0, rise]
+        stood = None if contacts is None else contacts[part]
+        fit = fit_body(model, joints, sure[part], motion.skeleton, motion.fps, options, betas, stood)
         rows = slice(part.start + keep.start, part.start + keep.stop)
         local = torch.cat([fit.params.global_orient[:, None], fit.params.body_pose], 1)[keep]
         bodies.rotations_wxyz[rows, p] = matrix_to_quat_wxyz(local[:, list(active_joints(model))]).numpy()
@@ -135,8 +142,6 @@ def _fit_person(
         distance[rows] = fit.distance[keep]
     report("body", (p + 1) * motion.num_frames, motion.num_people * motion.num_frames)
     _sign(bodies, p)
-    rise = _rise(model, motion, bodies, p)
-    bodies.transl[:, p, 2] += rise
     return _quality(distance, rise), *unreached(distance, motion.skeleton, FIT)
 
 
@@ -147,21 +152,25 @@ def _sign(bodies: MotionBodies, p: int) -> None:
     bodies.rotations_wxyz[there, p] = continuous_quat_wxyz(quats).numpy()
 
 
-def _rise(model: BodyModel, motion: Motion, bodies: MotionBodies, p: int) -> float:
-    """Metres from a body's soles up to the lowest joint while a foot stands on the floor; 0 if none ever does.
+def _rise(
+    model: BodyModel, motion: Motion, p: int, sure: np.ndarray, betas: torch.Tensor
+) -> tuple[float, FitOptions]:
+    """Metres from a body's soles up to the lowest joint while a foot stands, and how to fit: with a floor, if ever.
 
     The rig has heels and toes on the floor, a body has skin below them.
     """
     if motion.contacts is None:
-        return 0.0
-    standing = motion.contacts[:, p].any(-1) & bodies.present()[:, p]
-    frames = np.flatnonzero(standing)
+        return 0.0, FIT
+    frames = np.flatnonzero(motion.contacts[:, p].any(-1) & ((sure > 0).sum(-1) >= ENOUGH_JOINTS))
     if not len(frames):
-        return 0.0
+        return 0.0, FIT
     frames = frames[np.linspace(0, len(frames) - 1, min(len(frames), SOLE_FRAMES)).astype(int)]
-    soles = model(clip_params(model, bodies, p, frames)).vertices[..., 2].amin(-1).numpy()
-    gap = np.median(np.nanmin(motion.joints[frames, p, :, 2], axis=-1) - soles)
-    return float(np.clip(gap, -MAX_RISE, MAX_RISE))
+    joints = motion.joints[frames, p]
+    still = replace(FIT, cutoff_hz=0.0)
+    fit = fit_body(model, joints, sure[frames], motion.skeleton, motion.fps, still, betas)
+    soles = model(fit.params).vertices[..., 2].amin(-1).numpy()
+    gap = np.nanmedian(np.nanmin(joints[..., 2], axis=-1) - soles)
+    return float(np.clip(gap, -MAX_RISE, MAX_RISE)), replace(FIT, floor=FloorOptions())
 
 
 def _quality(distance: np.ndarray, rise: float) -> str:
@@ -169,7 +178,7 @@ def _quality(distance: np.ndarray, rise: float) -> str:
     if not np.isfinite(distance).any():
         return "nobody to fit"
     moved = (
-        f", then moved {'up' if rise > 0 else 'down'} by {1000 * abs(rise):.0f} mm to stand on its soles"
+        f", which were moved {'up' if rise > 0 else 'down'} by {1000 * abs(rise):.0f} mm for its soles to stand"
         if rise
         else ""
     )

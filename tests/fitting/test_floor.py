@@ -17,7 +17,8 @@ from tests.fitting.derivatives import check_derivative
 
 
 def test_law_soles_are_the_vertices_they_are_taken_from(clip):
-    vertices, feet = soles(clip.body, clip.params.betas)
+    sole = soles(clip.body, clip.params.betas)
+    vertices, feet = sole.vertices, sole.feet
     assert sorted(feet.tolist()) == [0] * 8 + [1] * 8
     points, _ = with_soles(clip.body, clip.params.betas, body_points(clip.body, clip.params.betas, "body_24"))
     every = torch.cat([clip.params.global_orient[:, None], clip.params.body_pose], 1).double()
@@ -47,11 +48,11 @@ def test_touches_are_low_and_slow_and_no_blips():
 
 
 def test_law_derivative_is_that_of_the_cost(clip):
-    points, feet = with_soles(
+    points, sole = with_soles(
         clip.body, clip.params.betas, body_points(clip.body, clip.params.betas, "body_24")
     )
     torch.manual_seed(0)
-    N, A, F = 2, len(points.active), len(feet)
+    N, A, F = 2, len(points.active), len(sole.feet)
     weights = (torch.rand(N, F) > 0.5).double() * 0.7
     term = Standing(torch.randn(N, F, 3).double() * torch.tensor([1.0, 1.0, 0.0]), weights, 0.05)
     local, transl = rotvec_to_matrix(0.2 * torch.randn(N, A, 3).double()), torch.zeros(N, 3).double()
@@ -61,7 +62,8 @@ def test_law_derivative_is_that_of_the_cost(clip):
 
 @pytest.mark.parametrize("told", [False, True])
 def test_noisy_feet_slide_and_sink_less_on_the_floor(clip, told):
-    vertices, feet = soles(clip.body, clip.params.betas)
+    sole = soles(clip.body, clip.params.betas)
+    vertices, feet = sole.vertices, sole.feet
     true = clip.body(clip.params).vertices[:, vertices].double().numpy()
     touch = touching(true, feet, FPS)
     contacts = np.stack([touch[:, feet == f].any(1) for f in (0, 1)], 1)
