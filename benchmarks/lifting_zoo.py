@@ -54,7 +54,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/mixste": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
     "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 5},
     "lifting/d3dp": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
-    "lifting/platypose": {"frames": FRAMES, "latent_dim": 144, "ff_size": 288, "num_layers": 6, "num_heads": 4},
+    "lifting/fmpose3d": {"channel": 128, "layers": 4, "hidden": 512},
+    "lifting/platypose": {
+        "frames": FRAMES,
+        "latent_dim": 144,
+        "ff_size": 288,
+        "num_layers": 6,
+        "num_heads": 4,
+    },
     "lifting/diffpose": {"hid_dim": 72},
     "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
     "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
@@ -78,6 +85,7 @@ PUBLISHED = {
     "lifting/d3dp": "243",
     "lifting/diffpose": "frame",
     "lifting/platypose": "30",
+    "lifting/fmpose3d": "human",
 }
 """Smallest published size; `27` for the others."""
 CONDITIONS = (

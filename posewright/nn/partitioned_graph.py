@@ -10,6 +10,7 @@ Convention: node features are (*B, N, C); row i of an adjacency says from which 
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,38 +30,35 @@ def spatial_partition(parents: Sequence[int], mirror: Sequence[int], centre: int
         centre: joint from which distances are counted, in bones.
     """
     nodes = len(parents)
-    bones = torch.zeros(nodes, nodes, dtype=torch.bool)
+    itself, bones, other_side = np.eye(nodes, dtype=bool), *np.zeros((2, nodes, nodes), bool)
     for child, parent in enumerate(parents):
         if parent >= 0:
             bones[child, parent] = bones[parent, child] = True
     distance = bone_distances(bones, centre)
-    itself = torch.eye(nodes, dtype=torch.bool)
-    other_side = torch.zeros_like(bones)
-    other_side[torch.arange(nodes), torch.as_tensor(list(mirror))] = True
+    other_side[np.arange(nodes), list(mirror)] = True
     other_side &= ~itself
-    farther = distance[None, :] - distance[:, None]
     bones &= ~other_side
-    kinds = torch.stack([itself, bones & (farther > 0), bones & (farther < 0), other_side])
-    return kinds / kinds.sum((0, 2), dtype=torch.float32)[:, None]
+    farther = distance[None, :] - distance[:, None]
+    kinds = np.stack([itself, bones & (farther > 0), bones & (farther < 0), other_side])
+    return torch.from_numpy((kinds / kinds.sum((0, 2))[:, None]).astype(np.float32))
 
 
-def bone_distances(bones: Tensor, centre: int) -> Tensor:
-    """(N,) bones between each node and the centre.
+def bone_distances(bones: np.ndarray, centre: int) -> np.ndarray:
+    """(N,) bones between each node and the centre, from the symmetric (N, N) bool of the bones.
 
     Raises:
         InputError: a node that no bones lead to.
     """
-    distance = torch.full((len(bones),), -1)
-    reached = torch.zeros(len(bones), dtype=torch.bool)
-    reached[centre] = True
-    steps = 0
-    while (new := reached & (distance < 0)).any():
-        distance[new] = steps
-        reached = reached | bones[new].any(0)
-        steps += 1
-    if (distance < 0).any():
-        lost = torch.nonzero(distance < 0).flatten().tolist()
-        raise InputError(f"partitioned graph: no bones lead from joint {centre} to {lost}, expected one tree")
+    distance = np.full(len(bones), -1)
+    reached = np.arange(len(bones)) == centre
+    for steps in range(len(bones)):
+        distance[reached & (distance < 0)] = steps
+        reached |= bones[reached].any(0)
+    if not reached.all():
+        raise InputError(
+            f"partitioned graph: no bones lead from joint {centre} to {np.flatnonzero(~reached).tolist()}, expected "
+            "one tree"
+        )
     return distance
 
 

@@ -3,7 +3,7 @@
 1. The keypoints are brought to the method's joint set, the lens is removed, and pixels become screen units.
 2. The track is brought to the frame rate the weights were trained at (Human3.6M: 50 per second) and its gaps are
    bridged, since these networks know none; methods with a confidence channel are told 0 there.
-3. `evaluate.windows` runs the network, with flip averaging if asked for; of hypotheses, JPMA makes one pose.
+3. `evaluate.windows` runs the network, with flip averaging if asked for; of hypotheses, JPMA or RPEA makes one pose.
 4. Standardised joints are put back into metres; joints in image units become metres (`evaluate.units`). Metres stay
    the training people's metres.
 5. Back at the clip's frames, joints come in the order of `BODY_26`; what the method does not give is placed by anatomy
@@ -13,6 +13,7 @@ Convention: pixels in; metres, camera axes, relative to the pelvis out; missing 
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from posewright.evaluate.lifters import Lifter
 from posewright.evaluate.units import bridge_missing, camera_from_image
 from posewright.evaluate.windows import run_clip, run_hypotheses
 from posewright.geometry.cameras import project, remove_intrinsics, undistort_pixels
-from posewright.metrics.hypotheses import estimated_root, jpma
+from posewright.metrics.hypotheses import estimated_root, jpma, rpea
 from posewright.pipelines.complete_body import complete_body
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.skeletons.convert import conversion, convert
@@ -107,23 +108,29 @@ def _lift_track(
 
 
 def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float, flip: bool) -> Tensor:
-    """The network's answer (T, J, 3) for a clip; hypotheses are made one pose by JPMA with the estimated root.
+    """The network's answer (T, J, 3) for a clip; hypotheses are made one pose by JPMA or RPEA with the estimated root.
 
-    Without JPMA (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few keypoints
-    say where the root is, the pose is their mean.
+    Without either (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few
+    keypoints say where the root is, the pose is their mean.
     """
     x = network_input(lifter, screen, confidence)
     if hasattr(lifter.network, "filmed_with"):  # Platypose projects its poses while it makes them
         lifter = replace(lifter, network=lifter.network.filmed_with(focal))  # type: ignore[operator]
     aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
-    if getattr(lifter.network.config, "aggregation", None) != "jpma" or not aligned:
+    config: Any = lifter.network.config
+    rule = getattr(config, "aggregation", None)
+    if rule not in ("jpma", "rpea") or not aligned:
         return run_clip(lifter, x, flip)
     hypotheses = run_hypotheses(lifter, x, flip).cpu().double()  # not every GPU has float64
     sure = confidence.cpu().double()
     seen = torch.where(sure[..., None] > 0, screen.cpu().double(), torch.nan)
     K = torch.diag(seen.new_tensor([focal, focal, 1.0]))
     root = estimated_root(hypotheses, seen, K, sure)
-    joints = jpma(hypotheses, seen, lambda points: project(points, K), root)
+    with_camera = seen, lambda points: project(points, K), root
+    if rule == "rpea":
+        joints = rpea(hypotheses, *with_camera, config.topk, config.temperature)
+    else:
+        joints = jpma(hypotheses, *with_camera)
     return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1)).to(x)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posewright.metrics.hypotheses import j_agg, j_best, nearest_in_picture, p_agg, p_best
+from posewright.metrics.hypotheses import j_agg, j_best, jpma, nearest_in_picture, p_agg, p_best, rpea
 from posewright.metrics.position import pa_mpjpe, procrustes_aligned
 from posewright.models import load_official
 from posewright.models.lifting import d3dp
@@ -39,7 +39,9 @@ class Case:
     def load(self, state_dict: Mapping, kwargs: Mapping, arrays: Arrays) -> nn.Module:
         """Build our model with the recording's arguments and weights."""
         if not self.weights:
-            return nn.Identity().eval()
+            functions: Any = nn.Identity().eval()
+            functions.arguments = self.arguments(kwargs)
+            return functions
         extra = {name: arrays[key] for name, key in self.from_file.items()}
         return load_official(self.method, state_dict, **self.arguments(kwargs), **extra)
 
@@ -156,6 +158,49 @@ def d3dp_metrics(_: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
     return means | {"output_reprojection": projected}
 
 
+def renamed(**names: str) -> Callable[[Mapping], Mapping]:
+    """Official arguments by our names (official -> ours); remarks among them are left out."""
+    return lambda kwargs: {names.get(k, k): v for k, v in kwargs.items() if k != "note"}
+
+
+def fmpose3d_velocity(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    keypoints, state, times = (arrays[f"input_{name}"] for name in ("pose2d", "yt", "t"))
+    return {"output": model.velocity(keypoints, state, times.flatten())}
+
+
+def fmpose3d_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """Official hypotheses are listed with those of the mirrored frame first of each two, the raw poses second."""
+    keypoints, flipped, noise = (arrays[f"input_{name}"] for name in ("pose2d", "pose2d_flip", "noise"))
+    torch.testing.assert_close(mirrored(keypoints, model.mirror), flipped)
+    start = noise.flatten(0, 1)
+    raw = [
+        model.integrate(x, z) for x, z in zip([keypoints, flipped] * len(noise), start.unbind(0), strict=True)
+    ]
+    together = model.sample(keypoints, start.transpose(0, 1)).transpose(0, 1)
+    mirrored_first = together.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    return {"output_raw": torch.stack(raw), "output_hypotheses": mirrored_first}
+
+
+def fmpose3d_rpea(functions: Any, arrays: Arrays) -> dict[str, Tensor]:
+    hypotheses = arrays["input_hypotheses"].movedim(0, -3)
+    keypoints, root = arrays["input_pose2d"], arrays["input_root"][..., 0, :]
+    given = functions.arguments
+
+    def project(points: Tensor) -> Tensor:
+        cameras = zip(points, arrays["input_camera"], strict=True)
+        return torch.stack([d3dp.project_human36m(p, camera) for p, camera in cameras])
+
+    def joined(topk: int) -> Tensor:
+        return rpea(hypotheses, keypoints, project, root, topk, given["exp_temp"])
+
+    return {
+        "output": joined(given["topk"]),
+        "output_topk_all": joined(given["topk_all"]),
+        "output_single_best": jpma(hypotheses, keypoints, project, root),
+        "output_mean": hypotheses.mean(-3),
+    }
+
+
 CASES: dict[tuple[str, str], Case] = {
     ("weigq/3d_pose_baseline_pytorch", "src.model.LinearModel"): Case(
         "lifting/simple_baseline", simple_baseline
@@ -180,6 +225,29 @@ CASES: dict[tuple[str, str], Case] = {
     ("paTRICK-swk/D3DP", "common.loss.* and common.camera.project_to_2d"): Case(
         "lifting/d3dp", d3dp_metrics, weights=False
     ),
+    ("AdaptiveMotorControlLab/FMPose3D", "fmpose3d.models.fmpose3d.model_GAMLP.Model"): Case(
+        "lifting/fmpose3d", fmpose3d_velocity, arguments=renamed()
+    ),
+    ("AdaptiveMotorControlLab/FMPose3D", "fmpose3d.animals.models.model_animal3d.Model"): Case(
+        "lifting/fmpose3d", fmpose3d_velocity, arguments=renamed()
+    ),
+    (
+        "AdaptiveMotorControlLab/FMPose3D",
+        "sampling loop of scripts/FMPose3D_main.py (re-run step by step with the official network)",
+    ): Case(
+        "lifting/fmpose3d",
+        fmpose3d_sampler,
+        arguments=renamed(
+            steps="sampling_timesteps",
+            hypotheses="num_proposals",
+            left="joints_left",
+            right="joints_right",
+        ),
+    ),
+    (
+        "AdaptiveMotorControlLab/FMPose3D",
+        "fmpose3d.aggregation_methods.aggregation_RPEA_joint_level (and the single-best and mean rules)",
+    ): Case("lifting/fmpose3d", fmpose3d_rpea, weights=False),
     ("GONGJIA0208/Diffpose", "models.gcnpose.GCNpose"): Case(
         "lifting/diffpose", diffpose_lifter, {"adj": "input_adj"}
     ),

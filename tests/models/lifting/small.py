@@ -6,6 +6,7 @@ from posewright.models.lifting import (
     convformer,
     d3dp,
     diffpose,
+    fmpose3d,
     gla_gcn,
     hopfir,
     hot,
@@ -50,6 +51,10 @@ SMALL = {
     "lifting/d3dp": (
         d3dp.Config(9, embed_dim_ratio=16, depth=2, num_heads=4, num_proposals=3, sampling_timesteps=2),
         (4, 9, 17, 2),
+    ),
+    "lifting/fmpose3d": (
+        fmpose3d.Config(16, 2, hidden=32, num_heads=4, num_proposals=3, sampling_timesteps=2, topk=4),
+        (4, 3, 17, 2),
     ),
     "lifting/diffpose": (diffpose.Config(16, 2), (4, 3, 17, 2)),
     "lifting/diffpose:sampled": (
