@@ -1,10 +1,10 @@
 """Every lifter of the zoo under one budget: the open benchmark of 2D-to-3D lifting.
 
-    python benchmarks/lifting_zoo.py --steps 4000 [--minutes 5] [--methods lifting/mixste] [--seeds 0 1 2]
+    python benchmarks/lifting_zoo.py --steps 2000 [--minutes 5] [--methods lifting/mixste] [--seeds 0 1 2]
 
 Each method is trained from scratch on `../shared/data/mocap/train` by `posewright.train.lifting`, with the same clips
 (same motion, cameras and keypoint errors, step by step), the same number of windows of 27 frames at 50 per second, the
-same optimiser and schedule, and one size of about one million weights (`SMALL`), and scored on `val` as
+same optimiser and schedule, and one size of about 250,000 weights (`SMALL`), and scored on `val` as
 `posewright/evaluate/lifting.py` says: cameras of another distribution, Human3.6M's 17 keypoints with Gaussian noise of
 0.5, 1 and 2 % of the body height, and at 1 % with 10 and 30 % of the keypoints missing; no alignment for MPJPE, frames
 counted once, no true root or scale (deployable), flip averaging as stated in the row. The focal length is known.
@@ -48,32 +48,34 @@ from posewright.train.loop import TrainingOptions
 
 FRAMES = 27
 SMALL: dict[str, dict[str, Any]] = {
-    "lifting/simple_baseline": {"linear_size": 480},
-    "lifting/semgcn": {"hid_dim": 128},
-    "lifting/videopose3d": {"filter_widths": (3, 3, 3), "channels": 300},
-    "lifting/mixste": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
-    "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 5},
-    "lifting/d3dp": {"num_frame": FRAMES, "embed_dim_ratio": 96, "depth": 6},
-    "lifting/fmpose3d": {"channel": 128, "layers": 4, "hidden": 512},
-    "lifting/platypose": {
+    "lifting/simple_baseline": {"linear_size": 232},
+    "lifting/semgcn": {"hid_dim": 124},
+    "lifting/videopose3d": {"filter_widths": (3, 3, 3), "channels": 168},
+    "lifting/mixste": {"num_frame": FRAMES, "embed_dim_ratio": 48, "depth": 6},
+    "lifting/ktpformer": {"num_frame": FRAMES, "embed_dim_ratio": 48, "depth": 5},
+    "lifting/mhformer": {"frames": FRAMES, "channel": 48, "d_hid": 96},
+    "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 48, "dim_rep": 96, "depth": 3},
+    "lifting/motionagformer": {"n_layers": 5, "n_frames": FRAMES, "dim_feat": 32, "dim_rep": 64},
+    "lifting/convformer": {"num_frame": FRAMES, "embed_dim_ratio": 8, "depth": 2},
+    "lifting/hopfir": {"dim": 72, "depth": 4},
+    "lifting/gla_gcn": {"filter_widths": (3, 3, 3), "channels": 52},
+    "lifting/mpm": {"frames": FRAMES, "stride_num": (3, 3, 3), "layers": 3, "channel": 56, "d_hid": 112},
+    "lifting/hot": {
         "frames": FRAMES,
-        "latent_dim": 144,
-        "ff_size": 288,
-        "num_layers": 6,
-        "num_heads": 4,
+        "token_num": 9,
+        "layer_index": 2,
+        "dim": 48,
+        "depth": 6,
+        "hidden": 96,
     },
-    "lifting/diffpose": {"hid_dim": 72},
-    "lifting/mhformer": {"frames": FRAMES, "channel": 96, "d_hid": 192},
-    "lifting/motionbert": {"maxlen": FRAMES, "dim_feat": 72, "dim_rep": 128, "depth": 4},
-    "lifting/motionagformer": {"n_frames": FRAMES, "n_layers": 8, "dim_feat": 48, "dim_rep": 128},
-    "lifting/convformer": {"num_frame": FRAMES, "embed_dim_ratio": 16, "depth": 3},
-    "lifting/hopfir": {"dim": 128, "depth": 4},
-    "lifting/gla_gcn": {"filter_widths": (3, 3, 3)},
-    "lifting/mpm": {"frames": FRAMES, "stride_num": (3, 3, 3), "layers": 3, "channel": 96, "d_hid": 192},
-    "lifting/hot": {"frames": FRAMES, "token_num": 9, "layer_index": 2, "dim": 96, "depth": 6, "hidden": 192},
+    "lifting/d3dp": {"num_frame": FRAMES, "embed_dim_ratio": 48, "depth": 6},
+    "lifting/diffpose": {"hid_dim": 36},
+    "lifting/fmpose3d": {"channel": 72, "layers": 3, "hidden": 256},
+    "lifting/platypose": {"frames": FRAMES, "latent_dim": 72, "ff_size": 144, "num_layers": 4},
+    "lifting/uao": {"channel": 40},
 }
-"""Sizes that a CPU trains: about a million weights where the method scales that far down."""
-PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 128, "hops": 3}}
+"""Sizes that a CPU trains: about 250,000 weights where the method scales that far down."""
+PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 80, "hops": 3}}
 """Method and the block it takes from another paper."""
 PUBLISHED = {
     "lifting/simple_baseline": "base",
@@ -86,6 +88,7 @@ PUBLISHED = {
     "lifting/diffpose": "frame",
     "lifting/platypose": "30",
     "lifting/fmpose3d": "human",
+    "lifting/uao": "base",
 }
 """Smallest published size; `27` for the others."""
 CONDITIONS = (
@@ -233,9 +236,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--size", choices=("small", "published"), default="small")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--view-step", type=int, default=1, help="score every n-th test view")
