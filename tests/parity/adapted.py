@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posewright.adapt.alignment import depth_of_box, global_position_alignment, placed
+from posewright.nn.mirror import mirrored
 from posewright.nn.post_norm import sinusoidal_positions
 from posewright.nn.reprojection_guidance import Cameras
 
@@ -48,3 +50,32 @@ def platypose_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
         "output_energy": energy,
         "output_last_sample": poses[-1],
     }
+
+
+def posynda_denoiser(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    keypoints, noisy, steps = (arrays[f"input_{name}"] for name in ("pose2d", "pose3d", "t"))
+    return {"output": model.denoiser(keypoints, noisy, steps)}
+
+
+def posynda_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """Official poses are millimetres."""
+    keypoints, noise = arrays["input_pose2d"], arrays["input_noise"]
+    torch.testing.assert_close(mirrored(keypoints, model.keypoint_mirror), arrays["input_pose2d_flip"])
+    return {"output": 1000 * model.sample(keypoints, noise[0], noise[1:])}
+
+
+def posynda_weight_net(model: Any, arrays: Arrays) -> dict[str, Tensor]:
+    table = arrays["input_pe_first_rows"]
+    torch.testing.assert_close(sinusoidal_positions(len(table), table.shape[-1]), table[:, 0])
+    return {"output": model(arrays["input"])}
+
+
+def poseda_gpa(_: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """The official code takes the depth's focal length from the first camera, that of the place from each one's."""
+    poses, keypoints = arrays["input_source"], arrays["input_target2d"][arrays["input_permutation"]]
+    focal, centre = arrays["input_camera"].split(2, -1)
+    depth = depth_of_box(poses, keypoints, focal[:1])
+    out = placed(poses, keypoints[:, 0], depth, focal, centre)
+    if bool((focal == focal[:1]).all()):
+        torch.testing.assert_close(global_position_alignment(poses, keypoints, focal, centre), out)
+    return {"output": out}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posewright.adapt import posynda
 from posewright.metrics.hypotheses import j_agg, j_best, jpma, nearest_in_picture, p_agg, p_best, rpea
 from posewright.metrics.position import pa_mpjpe, procrustes_aligned
 from posewright.models import load_official
@@ -14,7 +15,15 @@ from posewright.models.lifting import d3dp
 from posewright.nn.diffusion import q_sample
 from posewright.nn.mirror import mirrored
 from posewright.nn.pose_diffusion import REACH
-from tests.parity.adapted import platypose_arguments, platypose_denoiser, platypose_sampler
+from tests.parity.adapted import (
+    platypose_arguments,
+    platypose_denoiser,
+    platypose_sampler,
+    poseda_gpa,
+    posynda_denoiser,
+    posynda_sampler,
+    posynda_weight_net,
+)
 from tests.parity.diffused import diffpose_denoiser, diffpose_lifter, diffpose_sampler
 
 Arrays = Mapping[str, Tensor]
@@ -35,6 +44,8 @@ class Case:
     """The recording's arguments as those of `load_official`."""
     not_matched: tuple[str, ...] = ()
     """Recorded outputs that document a defect of the official code, which ours does not have."""
+    loader: Callable[..., nn.Module] | None = None
+    """What loads it, where that is not the `load_official` of a method in `models`."""
 
     def load(self, state_dict: Mapping, kwargs: Mapping, arrays: Arrays) -> nn.Module:
         """Build our model with the recording's arguments and weights."""
@@ -43,6 +54,8 @@ class Case:
             functions.arguments = self.arguments(kwargs)
             return functions
         extra = {name: arrays[key] for name, key in self.from_file.items()}
+        if self.loader is not None:
+            return self.loader(state_dict, **self.arguments(kwargs), **extra)
         return load_official(self.method, state_dict, **self.arguments(kwargs), **extra)
 
 
@@ -264,6 +277,18 @@ CASES: dict[tuple[str, str], Case] = {
         "sinzlab/platypose",
         "platypose.diffusion.respace.SpacedDiffusion.ddim_sample_loop_progressive + platypose.energies.multi_view",
     ): Case("lifting/platypose", platypose_sampler, arguments=platypose_arguments),
+    ("rese1f/PoseDA", "function gpa printed in README.md (the only code there)"): Case(
+        "adapt/poseda", poseda_gpa, weights=False
+    ),
+    ("hbing-l/PoSynDA", "common.mixste_transfer.MixSTE2 after common.lora.inject_trainable_lora"): Case(
+        "adapt/posynda", posynda_denoiser, loader=posynda.load_official
+    ),
+    ("hbing-l/PoSynDA", "common.diffusionpose_3dhp_transfer.D3DP.ddim_sample_flip"): Case(
+        "adapt/posynda", posynda_sampler, loader=posynda.load_official
+    ),
+    ("hbing-l/PoSynDA", "common.weight.TransformerModel"): Case(
+        "adapt/posynda", posynda_weight_net, loader=posynda.load_weight_net
+    ),
     ("NationalGAILab/HoT", "model.mhformer.mhformer.Model"): Case("lifting/mhformer", plain),
     ("NationalGAILab/HoT", "model.mhformer.tpc_mhformer.Model"): Case("lifting/hot", pruned),
     ("NationalGAILab/HoT", "model.mixste.tpc_mixste.Model"): Case("lifting/hot", pruned),
