@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from posewright.nn.attention import rising
 from posewright.nn.checkpoints import KeyTable
 from posewright.nn.diffusion import SinusoidalEmbedding
+from posewright.nn.prior_attention import PriorEmbedding
 from posewright.nn.spatiotemporal import OFFICIAL_KEYS as LAYER_KEYS
 from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
+from posewright.skeletons.joint_sets import H36M_17
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class MixSTEConfig:
     drop_rate: float = 0.0
     attn_drop_rate: float = 0.0
     drop_path_rate: float = 0.1
+    prior: bool = False
+    """KTPFormer's prior attention in place of the embedding and the position embeddings (its plug-in claim)."""
+    parents: tuple[int, ...] = H36M_17.parents
+    """The skeleton, for `prior`."""
 
     @property
     def frames(self) -> int:
@@ -62,22 +68,25 @@ class MixSTE(nn.Module):
         super().__init__()
         c, dim = config, config.embed_dim_ratio
         self.config = c
-        self.embed = nn.Linear(c.in_chans if channels is None else channels, dim)
-        self.spatial_position, self.temporal_position = (
-            position(1, c.num_joints, dim),
-            position(1, c.num_frame, dim),
-        )
-        self.layers = AlternatingTransformer(
-            c.depth,
-            dim,
-            c.num_heads,
-            round(dim * c.mlp_ratio),
-            rising(c.drop_path_rate, c.depth),
-            qkv_bias=c.qkv_bias,
-            scale=c.qk_scale,
-            dropout=c.drop_rate,
-            attention_dropout=c.attn_drop_rate,
-        )
+        channels = c.in_chans if channels is None else channels
+        hidden = round(dim * c.mlp_ratio)
+        block = {
+            "qkv_bias": c.qkv_bias,
+            "scale": c.qk_scale,
+            "dropout": c.drop_rate,
+            "attention_dropout": c.attn_drop_rate,
+        }
+        if c.prior:
+            self.embed = PriorEmbedding(channels, dim, c.num_frame, c.parents, c.num_heads, hidden, **block)
+            self.spatial_position = self.temporal_position = None
+        else:
+            self.embed = nn.Linear(channels, dim)
+            self.spatial_position, self.temporal_position = (
+                position(1, c.num_joints, dim),
+                position(1, c.num_frame, dim),
+            )
+        drop_paths = rising(c.drop_path_rate, c.depth)
+        self.layers = AlternatingTransformer(c.depth, dim, c.num_heads, hidden, drop_paths, **block)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 3))
 
     def forward(self, keypoints: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T J 3"]:

@@ -1,8 +1,13 @@
 """Kinematics and trajectory prior attention (KTPFormer): transformer blocks behind a learned graph.
 
-They replace the embedding and the position embeddings of a spatio-temporal transformer. Convention: spatial
-tokens are (*B, J, C), temporal ones (*B, T, C).
+They replace the embedding and the position embeddings of a spatio-temporal transformer; `PriorEmbedding` is both, to be
+put into one. Convention: spatial tokens are (*B, J, C), temporal ones (*B, T, C).
+
+Peng, Zhou, Mok, "KTPFormer: Kinematics and Trajectory Prior Knowledge-Enhanced Transformer for 3D Human Pose
+Estimation", CVPR 2024, https://arxiv.org/abs/2404.00658.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posewright.nn.attention import Mlp, SelfAttention, StochasticDepth
-from posewright.nn.graph import ModulatedGraphConvolution, NodeNorm
-from posewright.nn.spatiotemporal import position
+from posewright.nn.graph import ModulatedGraphConvolution, NodeNorm, bone_adjacency, chain_adjacency
+from posewright.nn.spatiotemporal import over_time, position
 
 
 def prior_adjacency(adjacency: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
@@ -91,3 +96,40 @@ class TrajectoryPriorBlock(PriorBlock):
 
     def __init__(self, adjacency: Float[Tensor, "T T"], dim: int, num_heads: int, hidden: int, **block):
         super().__init__(StackedPrior(dim, adjacency), len(adjacency), dim, num_heads, hidden, **block)
+
+
+class PriorEmbedding(nn.Module):
+    """Tokens of keypoints through both blocks, for transformers that embed keypoints and add positions otherwise.
+
+    Args:
+        channels: of a keypoint, and of what else goes in with it.
+        dim: width of a token.
+        frames: of a window.
+        parents: the skeleton.
+        num_heads: of both blocks' attention.
+        hidden: width of their hidden layers.
+        **block: what `PriorBlock` takes.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dim: int,
+        frames: int,
+        parents: Sequence[int],
+        num_heads: int,
+        hidden: int,
+        **block,
+    ):
+        super().__init__()
+        joints, chain = (
+            prior_adjacency(bone_adjacency(parents)),
+            prior_adjacency(chain_adjacency(frames)),
+        )
+        self.kinematics = KinematicsPriorBlock(joints, channels, dim, num_heads, hidden, **block)
+        self.trajectory = TrajectoryPriorBlock(chain, dim, num_heads, hidden, **block)
+        self.spatial_norm, self.temporal_norm = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+
+    def forward(self, x: Float[Tensor, "B T J C"]) -> Float[Tensor, "B T J D"]:
+        x = self.spatial_norm(self.kinematics(x))
+        return self.temporal_norm(over_time(self.trajectory, x))

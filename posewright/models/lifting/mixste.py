@@ -3,7 +3,7 @@
 Zhang, Tu, Yang, Chen, Yuan, "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose Estimation in
 Video", CVPR 2022, https://arxiv.org/abs/2203.00859. Official code: https://github.com/JinluZhang1126/MixSTE
 (no licence stated); none of it is used here. Left out: the weighted and temporal-consistency
-losses (section 3.4).
+losses (section 3.4). Added: with `prior`, KTPFormer's prior attention embeds the keypoints.
 
 Convention: keypoints (B, T, 17, 2), Human3.6M, screen units (x / w * 2 - 1, y / w * 2 - h / w), T the number
 of frames the model was made for; joints (B, T, 17, 3) in metres, camera axes, relative to the pelvis.
@@ -57,9 +57,15 @@ def load_official(state_dict: Mapping, args: object = None, norm_layer: object =
     return load_strictly(Model(Config(**(sizes | kwargs))), state_dict, OFFICIAL_KEYS)
 
 
-VARIANTS = {"243": Config(), "81": Config(num_frame=81), "27": Config(num_frame=27)}
+VARIANTS = {
+    "243": Config(),
+    "81": Config(num_frame=81),
+    "27": Config(num_frame=27),
+    "243_prior": Config(prior=True),
+    "27_prior": Config(num_frame=27, prior=True),
+}
 PARAMETERS = {"243": 33_783_811, "81": 33_700_867, "27": 33_673_219}
-"""Measured on the official class."""
+"""Measured on the official class; there is none with KTPFormer's prior attention."""
 
 WEIGHTS = {
     "h36m_cpn_243": Weights(

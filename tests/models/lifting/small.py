@@ -6,6 +6,7 @@ from posewright.models.lifting import (
     convformer,
     d3dp,
     diffpose,
+    diffpose_multihyp,
     fmpose3d,
     gla_gcn,
     hopfir,
@@ -19,6 +20,7 @@ from posewright.models.lifting import (
     platypose,
     semgcn,
     simple_baseline,
+    uao,
     videopose3d,
 )
 
@@ -48,6 +50,10 @@ SMALL = {
         (4, 12, 17, 2),
     ),
     "lifting/mixste": (mixste.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
+    "lifting/mixste:prior": (
+        mixste.Config(9, embed_dim_ratio=16, depth=2, num_heads=4, prior=True),
+        (4, 9, 17, 2),
+    ),
     "lifting/d3dp": (
         d3dp.Config(9, embed_dim_ratio=16, depth=2, num_heads=4, num_proposals=3, sampling_timesteps=2),
         (4, 9, 17, 2),
@@ -64,6 +70,16 @@ SMALL = {
     "lifting/diffpose:video": (
         diffpose.Config(16, 2, initialiser="mixste", num_frame=9, embed_dim_ratio=16, depth=2, num_heads=4),
         (4, 9, 17, 2),
+    ),
+    "lifting/uao": (
+        uao.Config(16, 2, embedding=8, channel_hidden=12, joint_factor=2, num_proposals=3),
+        (4, 3, 17, 2),
+    ),
+    "lifting/diffpose_multihyp": (
+        diffpose_multihyp.Config(
+            4, 8, 8, layers=1, nhead=2, feedforward=16, hidden=32, timesteps=8, num_proposals=3
+        ),
+        (4, 3, 17, 3),
     ),
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/motionbert": (
