@@ -32,6 +32,9 @@ from posewright.skeletons.joint_sets import BODY_26
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 
+REFINED_AT_ONCE = 256
+"""Frames whose keypoints are optimised together; each holds what the network computed from it."""
+
 
 def lift_with(
     lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool = False
@@ -111,13 +114,15 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     """The network's answer (T, J, 3) for a clip; hypotheses are made one pose by JPMA or RPEA with the estimated root.
 
     Without either (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few
-    keypoints say where the root is, the pose is their mean.
+    keypoints say where the root is, the pose is their mean. UAO's input is optimised (`refined_joints`).
     """
     x = network_input(lifter, screen, confidence)
     if hasattr(lifter.network, "filmed_with"):  # Platypose projects its poses while it makes them
         lifter = replace(lifter, network=lifter.network.filmed_with(focal))  # type: ignore[operator]
     aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
     config: Any = lifter.network.config
+    if hasattr(lifter.network, "refined") and config.iterations > 0:
+        return refined_joints(lifter, x, screen, confidence, focal)
     rule = getattr(config, "aggregation", None)
     if rule not in ("jpma", "rpea") or not aligned:
         return run_clip(lifter, x, flip)
@@ -132,6 +137,26 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     else:
         joints = jpma(hypotheses, *with_camera)
     return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1)).to(x)
+
+
+def refined_joints(lifter: Lifter, x: Tensor, screen: Tensor, confidence: Tensor, focal: float) -> Tensor:
+    """UAO's answer (T, J, 3) after its test-time optimisation, at the root estimated from its first pose."""
+    network: Any = lifter.network
+    first = run_clip(lifter, x, flip=network.config.test_time_augmentation).cpu().double()
+    sure = confidence.cpu().double()
+    seen = torch.where(sure[..., None] > 0, screen.cpu().double(), torch.nan)
+    K = torch.diag(seen.new_tensor([focal, focal, 1.0]))
+    root, K = estimated_root(first[:, None], seen, K, sure).to(x), K.to(x)
+    done = [
+        network.refined(
+            x[part][None],
+            lambda joints, place=root[part, None]: project(joints + place, K),
+            seen[part].to(x)[None],
+            confidence[part][None],
+        )[0]
+        for part in torch.arange(len(x), device=x.device).split(REFINED_AT_ONCE)
+    ]
+    return torch.cat(done)
 
 
 def network_input(lifter: Lifter, screen: Tensor, confidence: Tensor) -> Tensor:

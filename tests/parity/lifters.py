@@ -25,6 +25,7 @@ from tests.parity.adapted import (
     posynda_weight_net,
 )
 from tests.parity.diffused import diffpose_denoiser, diffpose_lifter, diffpose_sampler
+from tests.parity.refined import uao_lifter, uao_testtime
 
 Arrays = Mapping[str, Tensor]
 
@@ -277,6 +278,22 @@ CASES: dict[tuple[str, str], Case] = {
         "sinzlab/platypose",
         "platypose.diffusion.respace.SpacedDiffusion.ddim_sample_loop_progressive + platypose.energies.multi_view",
     ): Case("lifting/platypose", platypose_sampler, arguments=platypose_arguments),
+    ("xiu-cs/UAO-Pose3D", "model.model_Gaussian.Model"): Case("lifting/uao", uao_lifter, arguments=renamed()),
+    (
+        "xiu-cs/UAO-Pose3D",
+        "loop of main.test_time_optimization_Gaussian, run step by step with the official network and losses "
+        "(B,1,17,3 tensors)",
+    ): Case(
+        "lifting/uao",
+        uao_testtime,
+        arguments=renamed(
+            lr="learning_rate",
+            weight_proj="projection_weight",
+            weight_gaussian="uncertainty_weight",
+            left="joints_left",
+            right="joints_right",
+        ),
+    ),
     ("rese1f/PoseDA", "function gpa printed in README.md (the only code there)"): Case(
         "adapt/poseda", poseda_gpa, weights=False
     ),

@@ -81,6 +81,10 @@ SMALL = {
         ),
         (4, 3, 17, 3),
     ),
+    "lifting/uao": (
+        uao.Config(16, 2, embedding=8, channel_hidden=12, joint_factor=2, num_proposals=3),
+        (4, 3, 17, 2),
+    ),
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/motionbert": (
         motionbert.Config(dim_feat=16, dim_rep=24, depth=2, num_heads=4, maxlen=9),
