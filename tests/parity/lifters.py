@@ -24,7 +24,15 @@ from tests.parity.adapted import (
     posynda_sampler,
     posynda_weight_net,
 )
-from tests.parity.diffused import diffpose_denoiser, diffpose_lifter, diffpose_sampler
+from tests.parity.diffused import (
+    diffpose_denoiser,
+    diffpose_lifter,
+    diffpose_sampler,
+    multihyp_arguments,
+    multihyp_condition,
+    multihyp_denoiser,
+    multihyp_sampler,
+)
 from tests.parity.refined import uao_lifter, uao_testtime
 
 Arrays = Mapping[str, Tensor]
@@ -270,6 +278,13 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("GONGJIA0208/Diffpose", "common.utils_diff.generalized_steps"): Case(
         "lifting/diffpose", diffpose_sampler, {"adj": "input_adj", "betas": "input_betas"}
+    ),
+    ("bastianwandt/DiffPose", "models.condition_embedding.HeatmapSamplingPoseformer"): Case(
+        "lifting/diffpose_multihyp", multihyp_condition
+    ),
+    ("bastianwandt/DiffPose", "models.denoiser.Concat"): Case("lifting/diffpose_multihyp", multihyp_denoiser),
+    ("bastianwandt/DiffPose", "models.diffusion.GaussianDiffusion.p_sample_loop"): Case(
+        "lifting/diffpose_multihyp", multihyp_sampler, arguments=multihyp_arguments
     ),
     ("sinzlab/platypose", "platypose.model.overcomplete.MDM"): Case(
         "lifting/platypose", platypose_denoiser, arguments=platypose_arguments

@@ -85,6 +85,12 @@ SMALL = {
         uao.Config(16, 2, embedding=8, channel_hidden=12, joint_factor=2, num_proposals=3),
         (4, 3, 17, 2),
     ),
+    "lifting/diffpose_multihyp": (
+        diffpose_multihyp.Config(
+            4, 8, 8, layers=1, nhead=2, feedforward=16, hidden=32, timesteps=8, num_proposals=3
+        ),
+        (4, 3, 17, 3),
+    ),
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/motionbert": (
         motionbert.Config(dim_feat=16, dim_rep=24, depth=2, num_heads=4, maxlen=9),
