@@ -16,6 +16,8 @@ CHOICES = {
     "camera": ("static", "moving"),
     "smooth": ("one-euro", "butterworth", "savgol", "kalman", "none"),
     "foot_lock": ("auto", "always", "never", "grounding"),
+    "body": ("none", "anny"),
+    "body_detail": ("full", "low"),
 }
 FORMATS = ("bvh", "glb", "trc", "c3d", "mot", "csv", "json", "usda", "fbx", "blend", "npz")
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -107,6 +109,8 @@ FIELDS: dict[str, Field] = {
     "camera": _choice("--camera", CHOICES["camera"]),
     "smooth": _choice("--smooth", CHOICES["smooth"]),
     "foot_lock": _choice("--foot-lock", CHOICES["foot_lock"]),
+    "body": _choice("--body", CHOICES["body"]),
+    "body_detail": _choice("--body-detail", CHOICES["body_detail"]),
     "max_gap": _number("--max-gap", 0, 60, "seconds"),
     "formats": Field(f"some of {', '.join(FORMATS)}, with commas", _formats),
     "overlay": _switch("--no-overlay"),

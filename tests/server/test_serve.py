@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from posewright.bodies import anny
+from posewright.core.assets import cache_folder
 from posewright.io import keypoints_npz
 from tests.scenes import walking_keypoints
 
@@ -103,6 +105,18 @@ def has_begun(job: dict) -> bool:
 
 
 # ------------------------------------------------------------------------------------- the way through
+
+
+@pytest.mark.skipif(
+    not (cache_folder() / anny.FILE).is_file(),
+    reason="the Anny body is not in the cache; load it once to make it",
+)
+def test_skinned_body_can_be_asked_for(client, walk):
+    job = finished(client, send(client, walk, **QUICK, body="anny", body_detail="low").json()["id"])
+    assert job["state"] == "done", job["error"]
+    made = {file["name"]: file["url"] for file in job["files"]}
+    assert {"body.glb", "body.bvh", "body_amass.npz"} <= made.keys()
+    assert client.get(made["body.glb"]).content[:4] == b"glTF"
 
 
 def test_finished_job_says_what_it_made(done):
@@ -447,6 +461,8 @@ def test_contract_fields_are_options_of_run():
         "camera": o.CameraMotion,
         "smooth": o.Smoothing,
         "foot_lock": o.FootLock,
+        "body": o.Body,
+        "body_detail": o.BodyDetail,
     }
     assert {n: tuple(e) for n, e in enums.items()} == fields.CHOICES
     assert {f".{f}" for f in fields.FORMATS} <= set(FORMATS)
