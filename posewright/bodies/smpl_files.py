@@ -23,7 +23,7 @@ NAMES = {
     "flame": ("FLAME_{gender}", "{gender}_model", "generic_model"),
 }
 """File names without suffix; `generic_model` is FLAME's neutral one."""
-FOLDERS = ("", "{name}", "models", "models/{name}", "{name}/models")
+FOLDERS = ("", "{name}", "models", "models/{name}", "{name}/models", "assets", "{name}/assets")
 SUFFIXES = (".npz", ".pkl")
 
 
@@ -53,12 +53,8 @@ def find_file(name: str | Path, gender: str, side: str) -> Path:
     if Path(name).suffix.lower() in SUFFIXES or Path(name).is_file():
         return _existing(Path(name))
     kind = str(name).lower()
-    if kind.startswith("mhr"):
-        raise LookupError(
-            "body 'mhr' is not read: its file layout could not be verified; the free body is 'anny'"
-        )
     if kind not in NAMES:
-        known = ", ".join(("anny", *NAMES))
+        known = ", ".join(("anny", *NAMES, "mhr"))
         raise LookupError(
             f"no body {str(name)!r}; the known ones are: {known}, or the path of a .npz or .pkl file"
         )
@@ -69,9 +65,8 @@ def find_file(name: str | Path, gender: str, side: str) -> Path:
         if value not in known:
             raise LookupError(f"{option} is {value!r}, expected one of {', '.join(known)}")
     wanted = _wanted(kind, gender, side)
-    for folder in search_folders():
-        if found := _look(folder, kind, wanted):
-            return found
+    if found := search_files(kind, wanted):
+        return found
     looked = ", ".join(map(str, search_folders()))
     raise LookupError(
         f"no file of body {kind} ({gender if kind != 'mano' else side}) found in {looked}. These files are licensed by "
@@ -92,7 +87,19 @@ def _wanted(kind: str, gender: str, side: str) -> list[str]:
     return [p.format(gender=gender.upper(), letter=gender[0], side=side.upper()) for p in patterns]
 
 
-def _look(folder: Path, kind: str, wanted: list[str]) -> Path | None:
+def search_files(kind: str, wanted: list[str], suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
+    """The first file of the search path that has one of the names.
+
+    Args:
+        kind: of the body, which sub-folders may be called.
+        wanted: names without suffix, with folders before them where a name alone says nothing.
+        suffixes: in the order of preference.
+    """
+    places = (_look(folder, kind, wanted, suffixes) for folder in search_folders())
+    return next((p for p in places if p is not None), None)
+
+
+def _look(folder: Path, kind: str, wanted: list[str], suffixes: tuple[str, ...]) -> Path | None:
     """The first file in a folder or the usual sub-folders that has one of the names.
 
     `{gender}/model` names no body by itself: it is looked for only in folders that do.
@@ -103,14 +110,14 @@ def _look(folder: Path, kind: str, wanted: list[str]) -> Path | None:
                 continue
             place = folder / sub.format(name=kind)
             parent = place / name.rpartition("/")[0].lower()
-            if found := _with_suffix(parent, name.rpartition("/")[2].lower()):
+            if found := _with_suffix(parent, name.rpartition("/")[2].lower(), suffixes):
                 return found
     return None
 
 
-def _with_suffix(folder: Path, stem: str) -> Path | None:
+def _with_suffix(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
     """The file of this name in a folder, whatever the case of its letters."""
     if not folder.is_dir():
         return None
     files = {p.name.lower(): p for p in folder.iterdir()}
-    return next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+    return next((files[stem + suffix] for suffix in suffixes if stem + suffix in files), None)

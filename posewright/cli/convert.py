@@ -45,14 +45,15 @@ def convert(
     Example:  posewright convert out/motion.npz body.glb --body anny
 
     Example:  posewright convert data_2d_h36m_gt.npz plain.npz   (a data set's pickled arrays, without the pickles)
+
+    Example:  posewright convert mhr_model.pt mhr.npz   (the MHR body's arrays, without the program in the file)
     """
     from posewright.core.errors import InputError
-    from posewright.core.safe_pickle import has_pickles
     from posewright.io.formats import load, save
     from posewright.io.people import select_person
 
-    if target.suffix.lower() == ".npz" and has_pickles(source):
-        print(_plain_copy(source, target))
+    if target.suffix.lower() == ".npz" and _plain_copy(source, target):
+        print(target)
         return
     if bones is not None and onto is None:
         raise InputError("--bones says which bone of a character is which: give the character with --onto")
@@ -80,16 +81,25 @@ def convert(
         print(path)
 
 
-def _plain_copy(source: Path, target: Path) -> Path:
-    """Write a data set's pickled arrays again without pickles; nothing in them is executed."""
-    from posewright.core.errors import InputError
-    from posewright.core.safe_pickle import write_plain_copy
+def _plain_copy(source: Path, target: Path) -> bool:
+    """Write the arrays of a file that holds pickles or a program again without them; False of any other file.
 
+    Data sets' pickled arrays and the MHR body; nothing in them is executed.
+    """
+    from posewright.bodies.mhr_file import write_npz
+    from posewright.core.errors import InputError
+    from posewright.core.safe_pickle import has_pickles, write_plain_copy
+
+    if source.suffix.lower() == ".pt":
+        write_npz(source, target)
+        return True
+    if not has_pickles(source):
+        return False
     try:
         write_plain_copy(source, target)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
-    return target
+    return True
 
 
 def _body(motion, target: Path, body: str, detail: str) -> list[Path]:

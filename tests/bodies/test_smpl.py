@@ -196,8 +196,6 @@ def test_contract_search_path_and_names(tmp_path, monkeypatch):
         pw.load_body("smal")
     with pytest.raises(LookupError, match="gender is 'other', expected one of neutral"):
         pw.load_body("smpl", gender="other")
-    with pytest.raises(LookupError, match="'mhr' is not read"):
-        pw.load_body("mhr")
     with pytest.raises(FileNotFoundError, match="no such file"):
         pw.load_body(tmp_path / "nothing.npz")
 
