@@ -22,7 +22,8 @@ makes the error NaN. For the errors after alignment, align first: `procrustes_al
 truth repeated for each hypothesis (P-Agg: the mean is aligned, not averaged after).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import comb
 
 import torch
 from jaxtyping import Float
@@ -52,22 +53,49 @@ def p_best(hypotheses: Array, target: Array, one_for_all: bool = False) -> Array
     Raises:
         ValueError: shapes that do not fit.
     """
-    (h, t), unwrap = _pair(hypotheses, target)
+    (h, t), unwrap = checked_pair(hypotheses, target)
     errors = masked_mean(_distances(h, t), scored(t)[..., None, :])
     if one_for_all:
         errors = errors.reshape(-1, errors.shape[-1]).mean(0)
     return unwrap(errors.amin(-1))
 
 
+def p_best_of(hypotheses: Array, target: Array, numbers: Sequence[int]) -> Array:
+    """Error of the best of S hypotheses, for several S, expected over all choices of S from those given. Oracle.
+
+    Every method's falls with S; the curves of two methods compare at equal S only.
+
+    Args:
+        hypotheses: (..., H, J, 3) metres.
+        target: (..., J, 3) metres.
+        numbers: each from 1 to H: 1 gives the mean error, H is `p_best`.
+
+    Returns:
+        (..., len(numbers)) millimetres.
+
+    Raises:
+        InputError: more than there are, or fewer than one.
+    """
+    (h, t), unwrap = checked_pair(hypotheses, target)
+    H = h.shape[-3]
+    if wrong := [n for n in numbers if not 1 <= n <= H]:
+        raise InputError(
+            f"hypotheses: the best of {wrong[0]}, expected a number from 1 to {H}, those there are"
+        )
+    errors = masked_mean(_distances(h, t), scored(t)[..., None, :]).sort(-1).values
+    shares = [[comb(H - 1 - i, n - 1) / comb(H, n) for i in range(H)] for n in numbers]
+    return unwrap(errors @ errors.new_tensor(shares).T)
+
+
 def j_best(hypotheses: Array, target: Array) -> Array:
     """Error when each joint is taken from the hypothesis that has it best, (...,) millimetres. Oracle."""
-    (h, t), unwrap = _pair(hypotheses, target)
+    (h, t), unwrap = checked_pair(hypotheses, target)
     return unwrap(masked_mean(_distances(h, t).amin(-2), scored(t)))
 
 
 def p_agg(hypotheses: Array, target: Array) -> Array:
     """Error of the mean of the hypotheses, (...,) millimetres. Deployable."""
-    (h, t), unwrap = _pair(hypotheses, target)
+    (h, t), unwrap = checked_pair(hypotheses, target)
     return unwrap(mpjpe(h.mean(-3), t))
 
 
@@ -79,7 +107,7 @@ def j_agg(hypotheses: Array, target: Array, choice: Array) -> Array:
         target: (..., J, 3) metres.
         choice: (..., J) whole numbers: for each joint, the hypothesis it comes from.
     """
-    (h, t), unwrap = _pair(hypotheses, target)
+    (h, t), unwrap = checked_pair(hypotheses, target)
     return unwrap(mpjpe(chosen_joints(h, torch.as_tensor(choice)), t))
 
 
@@ -231,14 +259,11 @@ def estimated_root(
     return root_translation(hypotheses.mean(-3), keypoints, K, weights, distortion).translation
 
 
-# ------------------------------------------------------------------------------------------------ inside
-
-
-def _pair(hypotheses: Array, target: Array) -> tuple[tuple[Tensor, Tensor], Callable[[Tensor], Array]]:
-    """Both as tensors.
+def checked_pair(hypotheses: Array, target: Array) -> tuple[tuple[Tensor, Tensor], Callable[[Tensor], Array]]:
+    """Hypotheses (..., H, J, 3) and the truth (..., J, 3) as tensors, and the function that unwraps a result.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, or no hypotheses.
     """
     (h, t), unwrap = as_tensors(hypotheses, target)
     fits = h.ndim == t.ndim + 1 and t.ndim >= 2 and h.shape[:-3] + h.shape[-2:] == t.shape
@@ -248,6 +273,9 @@ def _pair(hypotheses: Array, target: Array) -> tuple[tuple[Tensor, Tensor], Call
             "0 and (..., J, 3)"
         )
     return (h, t), unwrap
+
+
+# ------------------------------------------------------------------------------------------------ inside
 
 
 def _distances(h: Tensor, t: Tensor) -> Tensor:

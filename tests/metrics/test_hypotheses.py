@@ -1,5 +1,7 @@
 """Errors of several hypotheses, and one pose made of them."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from posewright.metrics.hypotheses import (
     nearest_in_picture,
     p_agg,
     p_best,
+    p_best_of,
     rpea,
     rpea_weights,
 )
@@ -59,6 +62,20 @@ def test_law_oracles_are_lower_bounds_and_fall_with_the_number(scene):
     for best in (p_best, j_best):
         falling = [best(hypotheses[..., :n, :, :], target) for n in (1, 2, 4, 8)]
         assert all((b <= a).all() for a, b in zip(falling[:-1], falling[1:], strict=True))
+
+
+def test_law_the_best_of_some_is_its_mean_over_all_choices(scene):
+    hypotheses, target, _ = scene
+    curve = p_best_of(hypotheses, target, (1, 3, 8))
+    assert curve.shape == (6, 5, 3)
+    every = [p_best(hypotheses[..., list(c), :, :], target) for c in combinations(range(8), 3)]
+    torch.testing.assert_close(curve[..., 1], torch.stack(every).mean(0))
+    torch.testing.assert_close(curve[..., 2], p_best(hypotheses, target))
+    alone = [mpjpe(hypotheses[..., h, :, :], target) for h in range(8)]
+    torch.testing.assert_close(curve[..., 0], torch.stack(alone).mean(0))
+    for bad in (0, 9):
+        with pytest.raises(InputError, match="from 1 to 8"):
+            p_best_of(hypotheses, target, (1, bad))
 
 
 def test_law_the_best_choice_of_joints_is_j_best(scene):
