@@ -383,7 +383,7 @@ class Model(nn.Module):
         mean = (screen - (low + high) / 2) / half
         if covariance is None:
             spread = spread_of_confidence(screen, keypoints[..., 2])[..., None] / half
-            root = torch.diag_embed((spread.square() + PEAK**2).sqrt().expand_as(mean))
+            root = (spread.square() + PEAK**2).sqrt()[..., None] * torch.eye(2).to(mean)
         else:
             root = _roots(covariance, half, screen)
         return mean[..., self.read, :], root[..., self.read, :, :]
