@@ -99,6 +99,23 @@ def _lift_track(
     lifter: Lifter, screen: np.ndarray, confidence: np.ndarray, fps: float, focal: float, flip: bool
 ) -> np.ndarray:
     """One person's points (T, 26, 3) from screen keypoints (T, K, 2)."""
+    joints, rate = track_joints(lifter, screen, confidence, fps, focal, flip)
+    return from_rate(body_points(lifter, joints), len(screen), fps, rate)
+
+
+def track_joints(
+    lifter: Lifter, screen: np.ndarray, confidence: np.ndarray, fps: float, focal: float, flip: bool
+) -> tuple[np.ndarray, float]:
+    """One track's joints (T', J, 3) in the method's joint set and at its frame rate, and that rate.
+
+    Args:
+        lifter: the method.
+        screen: (T, K, 2) of `screen_keypoints`.
+        confidence: (T, K), 0 where missing.
+        fps: frames per second of the keypoints.
+        focal: screen units.
+        flip: average with the mirrored clip.
+    """
     rate = fps if lifter.fps is None else lifter.fps
     at_rate, sure = to_rate(screen, confidence, fps, rate)
     device = next(lifter.network.parameters()).device
@@ -106,8 +123,7 @@ def _lift_track(
     x = bridge_missing(x, c, lifter.facts.skeleton)
     joints = clip_joints(lifter, x, c, focal, flip)
     joints = metric_joints(lifter, joints, x, focal, rate)
-    points = body_points(lifter, joints.float().cpu().numpy())
-    return from_rate(points, len(screen), fps, rate)
+    return joints.float().cpu().numpy(), rate
 
 
 def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float, flip: bool) -> Tensor:
