@@ -6,6 +6,7 @@ import typer
 
 from posewright import __version__
 from posewright.cli import (
+    adapt,
     batch,
     calibrate,
     convert,
@@ -61,6 +62,7 @@ app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.command("evaluate")(evaluate.evaluate)
+app.command("adapt")(adapt.adapt)
 app.command("train", context_settings=scripts.PASS_ON)(scripts.train)
 app.command("benchmark", context_settings=scripts.PASS_ON)(scripts.benchmark)
 app.command("synth")(synth.synth)

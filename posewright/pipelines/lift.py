@@ -9,6 +9,7 @@ Convention: pixels in (centre of the top-left pixel (0, 0)); metres and camera a
 missing = NaN position and 0 confidence, both ways.
 """
 
+import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from posewright.core.errors import InputError
-from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter
+from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter, read_weights
 from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
 from posewright.geometry.resection import root_translation
 from posewright.models import list_models
@@ -310,12 +311,12 @@ def choose_lifter(
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
+    if model is None and weights is not None:
+        raise InputError(
+            f"weights {weights} are for a lifter that is not named: say which; {DEFAULT_LIFTER} has its own"
+        )
     if model is None or model == DEFAULT_LIFTER:
-        if weights is not None:
-            raise InputError(
-                f"weights {weights} are for a lifter that is not named: say which; {DEFAULT_LIFTER} has its own"
-            )
-        return default_model(device)
+        return default_model(device) if weights is None else load_raylift(weights).to(device)
     if isinstance(model, raylift.Model):
         return model.to(device).eval()
     if isinstance(model, nn.Module):
@@ -327,6 +328,22 @@ def choose_lifter(
             f"no lifter {model!r}; there are: {', '.join(list_models('lifting'))}; or give a model of theirs"
         )
     return load_lifter(model, weights, variant, device)
+
+
+def load_raylift(weights: str | Path) -> raylift.Model:
+    """Load the default lifter with weights of its own kind from a file, such as an adapted one.
+
+    Raises:
+        InputError: the file is not of this method.
+    """
+    state, metadata = read_weights(weights)
+    if metadata.get("model") != DEFAULT_LIFTER:
+        raise InputError(
+            f"{weights} holds weights of {metadata.get('model', 'an unknown method')}, expected {DEFAULT_LIFTER}: name "
+            "the method that they are of"
+        )
+    config = json.loads(metadata.get("config", "{}"))
+    return raylift.load_official({name: value.float() for name, value in state.items()}, **config)
 
 
 def _other_sets(keypoints: np.ndarray) -> str:

@@ -23,6 +23,7 @@ VERBS = (
     "multiview",
     "evaluate",
     "train",
+    "adapt",
     "benchmark",
     "serve",
 )
