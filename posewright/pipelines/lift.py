@@ -24,6 +24,7 @@ from posewright.geometry.resection import root_translation
 from posewright.models import list_models
 from posewright.models.lifting import raylift
 from posewright.pipelines.frame_rate import from_rate, to_rate
+from posewright.pipelines.lift_animals import check_kinds, gives_animals, lift_animal
 from posewright.pipelines.lift_zoo import lift_with, lifted_joints
 from posewright.pipelines.visibility import honest_confidence
 from posewright.skeletons.convert import convert
@@ -66,8 +67,10 @@ def lift(
     weights: str | Path | None = None,
     flip: bool = False,
     device: str = "cpu",
+    samples: int | None = None,
+    seed: int = 0,
 ) -> Keypoints3D:
-    """Lift one person's 2D keypoints to 3D joints in camera axes.
+    """Lift one person's 2D keypoints to 3D joints in camera axes; or one animal's, with a lifter that knows animals.
 
     Args:
         keypoints: (T, K, 2) pixels; NaN is missing. A single pose (K, 2) is taken as one frame.
@@ -83,6 +86,10 @@ def lift(
         weights: file of a named lifter's weights: safetensors, or its authors' checkpoint.
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
+        samples: also say how sure this is (the default lifter only): that many `samples` around the answer, the
+            `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
+            docs/uncertainty.md. The answer itself does not change.
+        seed: of the samples; the same seed gives the same samples, and the first of many are those of few.
 
     Returns:
         Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
@@ -91,29 +98,41 @@ def lift(
         that a published lifter does not give (feet and face of Human3.6M's 17), which are placed by anatomy.
 
     Raises:
-        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's.
+        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's; `samples` is not
+            a positive number, or the lifter has no model of its error.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     keypoints, confidence = _checked(keypoints, confidence, skeleton)
+    if samples is not None:
+        checked_samples(samples)
     focal_known, focal = focal is not None, default_focal(image_size) if focal is None else float(focal)
     K = np.array(
         [[focal, 0, (image_size[0] - 1) / 2], [0, focal, (image_size[1] - 1) / 2], [0, 0, 1]], np.float64
     )
     clip = Keypoints2D(skeleton, keypoints[:, None], confidence[:, None], image_size, fps)
     camera = Camera(K=K, image_size=image_size, focal_source="given" if focal_known else "assumed")
+    target = skeleton if output is None else get(output) if isinstance(output, str) else output
     chosen = choose_lifter(model, variant, weights, device)
+    name = chosen.name if isinstance(chosen, Lifter) else DEFAULT_LIFTER
+    note = f"lifted by {name}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
+    if isinstance(chosen, Lifter):
+        check_kinds(chosen, skeleton, target)
+        if gives_animals(chosen):
+            return Keypoints3D(
+                target, *lift_animal(chosen, clip, camera, target, flip, GUESSED), fps, (note,)
+            )
     points, joint_confidence = lift_points(clip, camera, model=chosen, flip=flip, device=device)
     believed = points
     if isinstance(chosen, Lifter):
         believed = np.where(lifted_joints(chosen)[:, None], points, np.nan)
     root = root_before_camera(believed, clip, camera)
-    target = skeleton if output is None else get(output) if isinstance(output, str) else output
     positions, joint_confidence, _ = convert(
         (points + root[:, :, None])[:, 0].astype(np.float32), joint_confidence[:, 0], BODY_26, target
     )
-    name = chosen.name if isinstance(chosen, Lifter) else DEFAULT_LIFTER
-    note = f"lifted by {name}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
-    return Keypoints3D(target, positions, joint_confidence, fps, (note,))
+    lifted = Keypoints3D(target, positions, joint_confidence, fps, (note,))
+    if samples is None:
+        return lifted
+    return with_uncertainty(lifted, clip, camera, points, require_errors(chosen), samples, seed)
 
 
 def lift_people(
@@ -183,6 +202,7 @@ def _lift_points_with(
     lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `lift_points`, by a published lifter; joints that it does not give have the confidence of a guess."""
+    check_kinds(lifter, keypoints.skeleton, BODY_26)
     points, given = lift_with(lifter, keypoints, camera, flip)
     seen = np.isfinite(keypoints.positions).all(-1) & (keypoints.confidence > 0)
     points[~seen.any(-1)] = np.nan
