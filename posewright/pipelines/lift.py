@@ -67,8 +67,6 @@ def lift(
     weights: str | Path | None = None,
     flip: bool = False,
     device: str = "cpu",
-    samples: int | None = None,
-    seed: int = 0,
 ) -> Keypoints3D:
     """Lift one person's 2D keypoints to 3D joints in camera axes; or one animal's, with a lifter that knows animals.
 
@@ -86,10 +84,6 @@ def lift(
         weights: file of a named lifter's weights: safetensors, or its authors' checkpoint.
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
-        samples: also say how sure this is (the default lifter only): that many `samples` around the answer, the
-            `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
-            docs/uncertainty.md. The answer itself does not change.
-        seed: of the samples; the same seed gives the same samples, and the first of many are those of few.
 
     Returns:
         Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
@@ -98,13 +92,10 @@ def lift(
         that a published lifter does not give (feet and face of Human3.6M's 17), which are placed by anatomy.
 
     Raises:
-        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's; `samples` is not
-            a positive number, or the lifter has no model of its error.
+        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     keypoints, confidence = _checked(keypoints, confidence, skeleton)
-    if samples is not None:
-        checked_samples(samples)
     focal_known, focal = focal is not None, default_focal(image_size) if focal is None else float(focal)
     K = np.array(
         [[focal, 0, (image_size[0] - 1) / 2], [0, focal, (image_size[1] - 1) / 2], [0, 0, 1]], np.float64
@@ -129,10 +120,7 @@ def lift(
     positions, joint_confidence, _ = convert(
         (points + root[:, :, None])[:, 0].astype(np.float32), joint_confidence[:, 0], BODY_26, target
     )
-    lifted = Keypoints3D(target, positions, joint_confidence, fps, (note,))
-    if samples is None:
-        return lifted
-    return with_uncertainty(lifted, clip, camera, points, require_errors(chosen), samples, seed)
+    return Keypoints3D(target, positions, joint_confidence, fps, (note,))
 
 
 def lift_people(
