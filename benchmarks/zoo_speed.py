@@ -38,7 +38,13 @@ DEFAULT = (
 
 
 def plain_attend(
-    q: Tensor, k: Tensor, v: Tensor, num_heads: int, scale: float | None = None, dropout: float = 0.0
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    num_heads: int,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
 ) -> Tensor:
     """Attention written out as in the published code; the arguments are those of `nn.attention.attend`."""
     width = q.shape[-1] // num_heads
@@ -46,6 +52,8 @@ def plain_attend(
         x.reshape(-1, x.shape[-2], num_heads, width).permute(0, 2, 1, 3).contiguous() for x in (q, k, v)
     )
     scores = (q @ k.transpose(-2, -1)) * (width**-0.5 if scale is None else scale)
+    if causal:
+        scores = scores + torch.full(scores.shape[-2:], float("-inf")).triu(1)
     mixed = scores.softmax(dim=-1) @ v
     return mixed.transpose(1, 2).reshape(-1, q.shape[2], num_heads * width)
 
