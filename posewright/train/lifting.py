@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posewright.core.errors import InputError
 from posewright.datasets.synthetic import SyntheticClips, SyntheticConfig
 from posewright.evaluate.lifters import Lifter, as_lifter, facts_of, save_lifter
 from posewright.evaluate.units import bridge_missing, image_from_camera
 from posewright.models.lifting import motionbert
-from posewright.skeletons.joint_sets import BODY_26
+from posewright.skeletons.joint_sets import ANIMALS, BODY_26
 from posewright.structures.lifting import Lifting
 from posewright.train.loop import Progress, TrainingOptions, train
 from posewright.train.team import Team
@@ -135,6 +136,11 @@ def task_of(
     """Describe what to train, with the statistics of the clips where the method needs some."""
     config: Any = network.config
     facts = facts_of("lifting/" + type(network).__module__.rpartition(".")[2], config)
+    if facts.skeleton.name in ANIMALS:
+        raise InputError(
+            f"train_lifter: this model reads {facts.skeleton.name}, and the recordings are of people: expected a "
+            "lifter of people; recordings of animals are not part of posewright"
+        )
     statistics = clip_statistics(clips, facts) if facts.keypoint_units == "standardised" else None
     if fps is not None and CLIPS_RATE % fps:
         raise ValueError(f"train_lifter: fps is {fps:g}, expected a rate that divides {CLIPS_RATE:g}")

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from posewright.core.errors import InputError
 from posewright.datasets.mocap import MOCAP_19, MocapSequence
 from posewright.datasets.procedural import walk
 from posewright.datasets.synthetic import SyntheticClips
 from posewright.evaluate.lifters import load_lifter
-from posewright.models import find
+from posewright.models import create, find
 from posewright.skeletons.joint_sets import BODY_26, RIG_26
 from posewright.train.lifting import ZOO_CLIPS, Task, answers, batch_of, loss_of, task_of, train_lifter
 from posewright.train.loop import Progress, TrainingOptions, learning_rate_factor, train
@@ -55,6 +56,12 @@ def test_contract_every_lifter_has_batches_and_a_loss(special, clips):
     assert loss.ndim == 0
     loss.backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_animals_are_not_trained_on_people(clips):
+    network = create("lifting/fmpose3d", "animal", channel=64, layers=1, hidden=16)
+    with pytest.raises(InputError, match="animal_26.*of people"):
+        task_of(network, clips, 4, 0)
 
 
 def test_law_batches_depend_on_the_step_alone(clips):
