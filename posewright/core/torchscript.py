@@ -29,6 +29,7 @@ class StorageType:
     """What a name such as `torch.FloatStorage` stands for."""
 
     dtype: str
+    """Of numpy; empty for numbers that numpy does not have."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ class ScriptArchive:
 
         Raises:
             LookupError: there is no such tensor.
-            InputError: the archive holds fewer numbers than it says.
+            InputError: the archive holds fewer numbers than it says, or numbers of a type that numpy lacks.
         """
         tensor = self.values.get(name)
         if not isinstance(tensor, StoredTensor):
             raise LookupError(f"{self.path}: no tensor {name!r}")
+        if not tensor.dtype:
+            raise InputError(f"{name} has numbers of a type that numpy lacks, such as bfloat16")
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return _view(tensor, _numbers(archive, tensor))
@@ -165,7 +168,7 @@ class _Unpickler(RestrictedUnpickler):
             raise InputError(
                 f"its member {member.filename} is compressed, expected stored, as torch writes it"
             )
-        expected = count * np.dtype(storage.dtype).itemsize
+        expected = count * np.dtype(storage.dtype).itemsize if storage.dtype else member.file_size
         if count < 0 or member.file_size != expected:
             raise InputError(
                 f"its member {member.filename} has {member.file_size} bytes, expected {expected}"
@@ -217,6 +220,9 @@ _STAND_INS: dict[tuple[str, str], object] = {
             "Char": "|i1",
             "Byte": "|u1",
             "Bool": "|u1",
+            "BFloat16": "",
+            "ComplexFloat": "",
+            "ComplexDouble": "",
         }.items()
     },
 }

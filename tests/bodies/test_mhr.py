@@ -323,7 +323,7 @@ def test_law_landmarks_follow_the_mesh_with_its_corrections(tmp_path):
         torch.testing.assert_close(mark, mesh.vertices[:, list(pair)].mean(1), atol=1e-5, rtol=0)
 
 
-def test_a_body_is_fitted_like_any_other(human):
+def test_contract_a_body_is_fitted_like_any_other(human):
     """Joints of a random pose and shape, made by MHR's own parameters, come back."""
     from posewright.fitting.body import FitOptions, fit_body
 

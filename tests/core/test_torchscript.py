@@ -190,6 +190,33 @@ def test_contract_files_that_are_something_else(archive, archive_bytes, tmp_path
         ScriptArchive(tmp_path / "nothing.pt")
 
 
+def test_contract_numbers_that_numpy_lacks_are_passed_over(tmp_path):
+    path = tmp_path / "made.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("made/data.pkl", _tensor(storage=b"ctorch\nBFloat16Storage\n"))
+        archive.writestr("made/data/0", bytes(48))
+    read = ScriptArchive(path)
+    with pytest.raises(InputError, match="x has numbers of a type that numpy lacks"):
+        read.array("x")
+
+
+def test_contract_damaged_pickles_are_input_errors(archive, tmp_path):
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(archive) as zipped:
+        whole = next(zipped.read(n) for n in zipped.namelist() if n.endswith("/data.pkl"))
+    refused = 0
+    for _ in range(150):
+        blob = bytearray(whole)
+        for place in rng.integers(0, len(blob), 3):
+            blob[place] = rng.integers(0, 256)
+        path = _rewritten(archive, tmp_path / "damaged.pt", {"/data.pkl": bytes(blob)})
+        try:
+            ScriptArchive(path)
+        except InputError:
+            refused += 1
+    assert refused > 100
+
+
 def test_contract_changed_numbers_fail_their_checksum(archive, tmp_path):
     with zipfile.ZipFile(archive) as zipped:
         member = next(n for n in zipped.namelist() if n.endswith("/data/0"))
