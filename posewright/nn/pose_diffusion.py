@@ -26,6 +26,15 @@ from posewright.skeletons.joint_sets import get
 
 REACH = 1.1
 """States and estimates are clamped to this many times the scale."""
+OFFICIAL_ARGUMENTS = {
+    "number_of_frames": "num_frame",
+    "cs": "embed_dim_ratio",
+    "dep": "depth",
+    "timestep": "timestep",
+    "scale": "scale",
+    "test_time_augmentation": "test_time_augmentation",
+}
+"""What the official classes of D3DP and FinePOSE read of their `args` -> our field."""
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,21 @@ class AlternatingTransformer(nn.Module):
         spatial_position: Float[Tensor, "1 J C"] | None = None,
         temporal_position: Float[Tensor, "1 T C"] | None = None,
         before_layer: BeforeLayer | None = None,
+        told: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "B T2 J C"]:
-        """Add each position embedding once, before the first block of its kind, and run all layers."""
+        """Add each position embedding once, before the first block of its kind, and run all layers.
+
+        `told` is called with the tokens between the first spatial and the first temporal block, and what it returns
+        goes on; FinePOSE tells them its prompts there.
+        """
         if spatial_position is not None:
             x = x + spatial_position
         for i, (spatial, temporal) in enumerate(zip(self.spatial_blocks, self.temporal_blocks, strict=True)):
             if i > 0 and before_layer is not None:
                 x = before_layer(i, x)
             x = self.spatial_norm(spatial(x))
+            if i == 0 and told is not None:
+                x = told(x)
             if i == 0 and temporal_position is not None:
                 x = x + temporal_position[:, :, None]
             x = self.temporal_norm(over_time(temporal, x))

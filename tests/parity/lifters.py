@@ -28,6 +28,10 @@ from tests.parity.diffused import (
     diffpose_denoiser,
     diffpose_lifter,
     diffpose_sampler,
+    finepose_arguments,
+    finepose_denoiser,
+    finepose_jpma,
+    finepose_sampler,
     multihyp_arguments,
     multihyp_condition,
     multihyp_denoiser,
@@ -286,6 +290,19 @@ CASES: dict[tuple[str, str], Case] = {
     ("bastianwandt/DiffPose", "models.diffusion.GaussianDiffusion.p_sample_loop"): Case(
         "lifting/diffpose_multihyp", multihyp_sampler, arguments=multihyp_arguments
     ),
+    ("PKU-ICST-MIPL/FinePOSE_CVPR2024", "common.mixste_finepose.MixSTE2"): Case(
+        "lifting/finepose",
+        finepose_denoiser,
+        arguments=finepose_arguments,
+        not_matched=("output_mixed_text",),
+    ),
+    ("PKU-ICST-MIPL/FinePOSE_CVPR2024", "common.finepose.FinePOSE.ddim_sample_flip"): Case(
+        "lifting/finepose", finepose_sampler, arguments=finepose_arguments
+    ),
+    (
+        "PKU-ICST-MIPL/FinePOSE_CVPR2024",
+        "common.loss.mpjpe_diffusion_reproj, mpjpe_diffusion_all_min, mpjpe_diffusion; common.camera.project_to_2d",
+    ): Case("lifting/finepose", finepose_jpma, weights=False),
     ("sinzlab/platypose", "platypose.model.overcomplete.MDM"): Case(
         "lifting/platypose", platypose_denoiser, arguments=platypose_arguments
     ),

@@ -27,7 +27,7 @@ from posewright.nn.diffusion_checkpoints import official_buffers, without_schedu
 from posewright.nn.mirror import check_sides
 from posewright.nn.mixste import OFFICIAL_KEYS as MIXSTE_KEYS
 from posewright.nn.mixste import ConditionedMixSTE
-from posewright.nn.pose_diffusion import PoseDiffusion, PoseDiffusionConfig
+from posewright.nn.pose_diffusion import OFFICIAL_ARGUMENTS, PoseDiffusion, PoseDiffusionConfig
 from posewright.skeletons.joint_sets import H36M_17, get
 from posewright.structures.lifting import Lifting
 
@@ -83,14 +83,6 @@ def project_human36m(points: Float[Tensor, "*B N 3"], camera: Float[Tensor, " 9"
 DENOISER_KEYS: KeyTable = ((r"^denoiser\.", ""), *MIXSTE_KEYS)
 """Ours to those of the official denoiser, `MixSTE2`, by itself."""
 OFFICIAL_KEYS: KeyTable = (*DENOISER_KEYS, (r"^", "pose_estimator."))
-_ARGUMENTS = {
-    "number_of_frames": "num_frame",
-    "cs": "embed_dim_ratio",
-    "dep": "depth",
-    "timestep": "timestep",
-    "scale": "scale",
-    "test_time_augmentation": "test_time_augmentation",
-}
 
 
 def load_official(
@@ -115,9 +107,9 @@ def load_official(
     Raises:
         InputError: keys, sizes, schedule or joints are not those of the arguments.
     """
-    given = official_arguments(args, tuple(_ARGUMENTS))
-    config = Config(**({_ARGUMENTS[name]: value for name, value in given.items()} | kwargs))
-    check_sides("d3dp", get(config.joint_skeleton).mirror, joints_left, joints_right)
+    given = official_arguments(args, tuple(OFFICIAL_ARGUMENTS))
+    config = Config(**({OFFICIAL_ARGUMENTS[name]: value for name, value in given.items()} | kwargs))
+    check_sides("d3dp", get(config.joint_skeleton).mirror.tolist(), joints_left, joints_right)
     state, model = unwrap(state_dict), Model(config)
     if not any(key.startswith("pose_estimator.") for key in state):
         return load_strictly(model, state, DENOISER_KEYS)

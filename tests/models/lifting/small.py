@@ -7,6 +7,7 @@ from posewright.models.lifting import (
     d3dp,
     diffpose,
     diffpose_multihyp,
+    finepose,
     fmpose3d,
     gla_gcn,
     hopfir,
@@ -91,6 +92,26 @@ SMALL = {
         ),
         (4, 3, 17, 3),
     ),
+    **{
+        f"lifting/finepose{name}": (
+            finepose.Config(
+                9,
+                embed_dim_ratio=16,
+                depth=2,
+                num_heads=4,
+                num_proposals=3,
+                sampling_timesteps=2,
+                prompts=prompts,
+                stand_in=True,
+                text_width=8,
+                text_heads=2,
+                prompt_layers=1,
+                prompt_hidden=16,
+            ),
+            (4, 9, 17, 2),
+        )
+        for name, prompts in (("", "parts"), (":action", "action"))
+    },
     "lifting/ktpformer": (ktpformer.Config(9, embed_dim_ratio=16, depth=2, num_heads=4), (4, 9, 17, 2)),
     "lifting/motionbert": (
         motionbert.Config(dim_feat=16, dim_rep=24, depth=2, num_heads=4, maxlen=9),
