@@ -50,8 +50,10 @@ def states(model: Any, start: Tensor, eta: float, noise: Tensor | None = None) -
 
 
 def multihyp_arguments(kwargs: Mapping) -> Mapping:
-    """The sampler's scales are named beside its arrays."""
-    return {k: v for k, v in kwargs.items() if k != "scaling_3d_pose"}
+    """The sampler's scale stands at the beginning of a sentence; the published one is named beside its arrays."""
+    if "scaling_3d_pose" not in kwargs:
+        return kwargs
+    return {**kwargs, "scaling_3d_pose": float(number(r"(\d+)", str(kwargs["scaling_3d_pose"])))}
 
 
 def multihyp_condition(model: Any, arrays: Arrays) -> dict[str, Tensor]:
@@ -76,7 +78,7 @@ def multihyp_sampler(model: Any, arrays: Arrays) -> dict[str, Tensor]:
     noise, condition = arrays["input_noise"], arrays["input_condition"]
     out = {}
     for name in (k for k in arrays if k.startswith("output_") and "buffer" not in k):
-        scale = float(name.rpartition("scale")[2]) if "scale" in name else 1000.0
+        scale = float(name.rpartition("scale")[2]) if "scale" in name else model.config.scaling_3d_pose
         scaled = diffpose_multihyp.Denoiser(
             replace(model.config, scaling_3d_pose=scale), condition=condition.shape[1]
         ).eval()
