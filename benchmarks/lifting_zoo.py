@@ -91,6 +91,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "lifting/fmpose3d": {"channel": 72, "layers": 3, "hidden": 256},
     "lifting/platypose": {"frames": FRAMES, "latent_dim": 72, "ff_size": 144, "num_layers": 4},
     "lifting/uao": {"channel": 40},
+    "lifting/starpose": {
+        "num_frame": FRAMES,
+        "embed_dim_ratio": 48,
+        "depth": 5,
+        "segment": 9,
+        "history": 9,
+    },
 }
 """Sizes that a CPU trains: about 250,000 weights where the method scales that far down."""
 PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 80, "hops": 3}}

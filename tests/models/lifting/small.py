@@ -21,6 +21,7 @@ from posewright.models.lifting import (
     platypose,
     semgcn,
     simple_baseline,
+    starpose,
     uao,
     videopose3d,
 )
@@ -120,6 +121,19 @@ SMALL = {
     "lifting/motionagformer": (
         motionagformer.Config(n_layers=2, dim_feat=16, dim_rep=24, num_heads=4, n_frames=9),
         (4, 9, 17, 3),
+    ),
+    "lifting/starpose": (
+        starpose.Config(
+            9,
+            embed_dim_ratio=16,
+            depth=2,
+            num_heads=4,
+            segment=3,
+            history=3,
+            num_proposals=3,
+            sampling_timesteps=2,
+        ),
+        (4, 9, 17, 2),
     ),
     "lifting/platypose": (_PLATYPOSE, (4, 9, 17, 2)),
     "lifting/platypose:frame": (replace(_PLATYPOSE, frames=1, axes="world"), (4, 3, 17, 2)),
