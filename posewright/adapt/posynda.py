@@ -39,7 +39,7 @@ from posewright.nn.checkpoints import KeyTable, load_strictly, unwrap
 from posewright.nn.diffusion_checkpoints import official_buffers, without_schedule
 from posewright.nn.lora import add_low_rank
 from posewright.nn.mirror import check_sides
-from posewright.nn.pose_diffusion import PoseDiffusion
+from posewright.nn.pose_diffusion import REACH, PoseDiffusion
 from posewright.nn.post_norm import OFFICIAL_KEYS as BLOCK_KEYS
 from posewright.nn.post_norm import PostNormBlock, sinusoidal_positions
 from posewright.skeletons.joint_sets import get
@@ -125,17 +125,17 @@ def pseudo_poses(teacher: PoseDiffusion, target: Footage, random: torch.Generato
     shape = (c.sampling_timesteps, len(target), c.num_proposals, c.num_frame, c.num_joints, 3)
     noise = torch.randn(shape, generator=random).to(target.screen)
     keypoints = target.screen
-    hypotheses = teacher.sample(keypoints, noise[0], noise[1:])[:, -1].transpose(1, 2).double()
-    K = torch.diag_embed(
-        torch.stack([target.focal, target.focal, torch.ones_like(target.focal)], -1)
-    ).double()
-    seen = target.used[:, None].expand(keypoints.shape[:-1])
-    points = torch.where(seen[..., None], keypoints.double(), torch.nan)
+    hypotheses = teacher.sample(keypoints, noise[0], noise[1:])[:, -1].transpose(1, 2)
+    hypotheses = hypotheses.cpu().double()  # not every GPU has float64
+    focal = target.focal.cpu().double()
+    K = torch.diag_embed(torch.stack([focal, focal, torch.ones_like(focal)], -1))
+    seen = target.used[:, None].expand(keypoints.shape[:-1]).cpu()
+    points = torch.where(seen[..., None], keypoints.cpu().double(), torch.nan)
     root = estimated_root(hypotheses, points, K[:, None])
     pose = jpma(hypotheses, points, lambda x: project(x, K[:, None]), root)
     pose = torch.where(root.isfinite().all(-1)[..., None, None], pose, hypotheses.mean(2))
     parts = {"pseudo": pose, "root": root.nan_to_num(4.0), "K": K}
-    parts = {name: value.to(keypoints.dtype) for name, value in parts.items()}
+    parts = {name: value.to(keypoints) for name, value in parts.items()}
     return {"keypoints": keypoints, "seen": target.used[:, None], **parts}
 
 
@@ -148,8 +148,9 @@ def loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
     assert isinstance(model, PoseDiffusion)
     c = model.config
     B, T, J = batch["pseudo"].shape[:3]
-    start = c.scale * torch.randn(B, c.num_proposals, T, J, 3, device=batch["pseudo"].device)
-    hypotheses = model.denoise(batch["keypoints"], start.clamp(-1.1, 1.1), c.timestep - 1)
+    start = torch.randn(B, c.num_proposals, T, J, 3, device=batch["pseudo"].device)
+    reach = REACH * c.scale
+    hypotheses = model.denoise(batch["keypoints"], start.clamp(-reach, reach) / c.scale, c.timestep - 1)
     placed = hypotheses + batch["root"][:, None, :, None]
     images = project(placed.flatten(2, 3), batch["K"][:, None]).unflatten(2, (T, J))
     error = (images - batch["keypoints"][:, None]).norm(dim=-1)

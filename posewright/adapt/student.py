@@ -85,7 +85,8 @@ class Student:
         """A batch of clips, on any device, as the network reads and should answer them."""
         clip = {name: value.to(self.device) for name, value in clip.items()}
         if isinstance(self.model, Lifter):
-            return network_batch(self.model, clip, torch.zeros(len(clip["joints"]), dtype=torch.bool))
+            unmirrored = torch.zeros(len(clip["joints"]), dtype=torch.bool, device=self.device)
+            return network_batch(self.model, clip, unmirrored)
         keypoints = torch.cat([clip["rays"], clip["confidence"][..., None]], -1)
         return {"keypoints": keypoints, "focal_known": clip["focal_known"], "joints": clip["joints"]}
 
