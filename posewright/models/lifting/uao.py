@@ -3,7 +3,7 @@
 Wang, Liu, Liu, Ren, You, Li, Sebe, Li, "Uncertainty-Aware Testing-Time Optimization for 3D Human Pose Estimation", IEEE
 TMM 2025, https://arxiv.org/abs/2402.02339. Official code: https://github.com/xiu-cs/UAO-Pose3D (MIT). The network,
 GUMLP, mixes a graph convolution and U-shaped perceptrons over channels and over joints; it gives each joint a mean and
-a scale. The optimisation is `fitting.test_time.refine_latents`: the paper places the pose at the true root (an oracle),
+a scale. The optimisation is `fitting.refine.refine_latents`: the paper places the pose at the true root (an oracle),
 `pw.lift` at the root estimated from the first pose (deployable).
 
 What differs: the official code averages the loss over a batch, whose size then matters a little to Adam; here frames
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from posewright.core.errors import InputError
 from posewright.core.weights import Paper, Weights
-from posewright.fitting.test_time import Image, Refinement, RefineOptions, refine_latents
+from posewright.fitting.refine import Image, Refinement, RefineOptions, refine_latents
 from posewright.nn.attention import StochasticDepth, rising
 from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments
 from posewright.nn.mirror import check_sides, mirrored

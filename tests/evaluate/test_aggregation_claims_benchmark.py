@@ -21,7 +21,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import test_time_claims as module
+    import aggregation_claims as module
 
     order = [RIG_26.index(n) for n in MOCAP_19.joint_names]
     joints = walk(seconds=0.5, fps=50).joints[:, 0, order].astype(np.float32)
@@ -34,13 +34,13 @@ def benchmark(monkeypatch):
     monkeypatch.setattr(module, "load_mocap", lambda split: [take])
     monkeypatch.setattr(module.lifting_zoo, "trained", trained)
     yield module
-    for name in ("test_time_claims", "lifting_zoo"):
+    for name in ("aggregation_claims", "lifting_zoo"):
         sys.modules.pop(name, None)
 
 
 def test_contract_every_claim_has_its_row(benchmark, tmp_path, monkeypatch):
     results = tmp_path / "claims.csv"
-    command = ["test_time_claims.py", "--samples", "4", "--view-step", "4", "--results", str(results)]
+    command = ["aggregation_claims.py", "--samples", "4", "--view-step", "4", "--results", str(results)]
     monkeypatch.setattr(sys, "argv", command)
     benchmark.main()
     with results.open(newline="", encoding="utf-8") as stream:

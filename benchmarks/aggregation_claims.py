@@ -1,6 +1,6 @@
 """What hypotheses and test-time optimisation owe to the true root: the claims of JPMA, RPEA and UAO, one by one.
 
-    python benchmarks/test_time_claims.py --steps 4000 --seeds 0 1 2
+    python benchmarks/aggregation_claims.py --steps 4000 --seeds 0 1 2
 
 D3DP, FMPose3D and UAO are trained as in `lifting_zoo.py` (same budget, and the same folder `out/lifting_zoo`: weights
 that are there are not trained again) and run on `val` through unseen cameras (`evaluate.lifting`) with keypoint noise
@@ -14,7 +14,7 @@ of 0.5, 1 and 2 % of the body height. From the same answers, several poses are m
 
 Beside the error, of the hypotheses (UAO: drawn from its Gaussians) coverage of the 50, 80 and 95 % regions, calibration
 error, energy score and diversity. MPJPE over Human3.6M's 17 joints, root-relative, every valid frame once; the focal
-length is known. One row per method, seed, noise and pose in results/test_time_claims.csv.
+length is known. One row per method, seed, noise and pose in results/aggregation_claims.csv.
 """
 
 import argparse
@@ -227,7 +227,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", choices=("small", "published"), default="small")
     parser.add_argument("--device", default="cpu", help="where to train")
     parser.add_argument("--out", type=Path, default=Path("out/lifting_zoo"))
-    parser.add_argument("--results", type=Path, default=RESULTS / "test_time_claims.csv")
+    parser.add_argument("--results", type=Path, default=RESULTS / "aggregation_claims.csv")
     return parser.parse_args(argv)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posewright.core.errors import InputError
-from posewright.fitting.test_time import RefineOptions, refine_latents
+from posewright.fitting.refine import RefineOptions, refine_latents
 from posewright.geometry.cameras import project
 from posewright.models.lifting import mixste, semgcn
 from posewright.nn.mirror import mirrored
