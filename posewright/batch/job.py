@@ -24,6 +24,7 @@ from posewright.io import keypoints_npz
 from posewright.io.calibration import load_rig
 from posewright.io.video import PHOTO_SUFFIXES, Clip, open_clip
 from posewright.motion.angles import joint_angles
+from posewright.motion.trust import trust_summary
 from posewright.pipelines.body import load_named_body
 from posewright.pipelines.body_files import DETAILS, body_rigs, save_body
 from posewright.pipelines.body_files import NAMES as BODY_FILES
@@ -37,6 +38,7 @@ from posewright.pipelines.video_to_motion import (
 )
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
+from posewright.viewer.overlay import doubt_of
 from posewright.viewer.rendering import write_preview_and_overlay
 from posewright.viewer.report import write_report
 
@@ -89,6 +91,7 @@ class RunResult:
 
     def summary(self) -> dict:
         """The same as data for JSON."""
+        trust = trust_summary(self.motion)
         return {
             "source": self.source,
             "folder": str(self.folder),
@@ -98,6 +101,7 @@ class RunResult:
             "seconds": round(self.seconds, 2),
             "stage_seconds": {k: round(v, 2) for k, v in self.stage_seconds.items()},
             "warnings": list(self.warnings),
+            **({} if trust is None else {"uncertainty": trust}),
             "files": [f.name for f in self.files],
             "posewright": __version__,
         }
@@ -283,6 +287,8 @@ def fingerprint(source: str | Path, options: RunOptions, everything: bool = Fals
         files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
         stamp = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     chosen = asdict(options) if everything else {n: getattr(options, n) for n in _DETECTION_OPTIONS}
+    if options.samples is None:
+        chosen = {n: v for n, v in chosen.items() if n not in ("samples", "seed")}
     text = json.dumps([str(path.resolve()), stamp, chosen, __version__], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -343,6 +349,7 @@ def _write_pages(
                 preview_path,
                 overlay_path,
                 lambda done, total: report("pictures", done, total),
+                doubt_of(motion),
             )
             preview, pictures = preview_path, (overlay_path,) if overlay_path else ()
         if not report_page:

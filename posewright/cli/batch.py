@@ -18,6 +18,7 @@ def batch(
     subject_height: o.SubjectHeight = None,
     fov: o.Fov = None,
     body: o.BodyOption = o.Body.none,
+    samples: o.Samples = None,
     formats: o.Formats = o.DEFAULT_FORMATS,
     no_overlay: o.NoOverlay = False,
     no_report: o.NoReport = False,
@@ -38,6 +39,7 @@ def batch(
         subject_height=subject_height,
         fov=fov,
         body=body.value,
+        samples=samples,
     )
     with progress(quiet=json) as report:
         outcomes = run_many(

@@ -168,6 +168,14 @@ BodyOption = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        help="Also say how sure each joint is, and draw so many likely motions.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Detail = Annotated[
     BodyDetail,
     typer.Option(

@@ -33,6 +33,7 @@ def run(
     max_gap: o.MaxGap = 0.5,
     body: o.BodyOption = o.Body.none,
     body_detail: o.Detail = o.BodyDetail.full,
+    samples: o.Samples = None,
     out: o.Out = None,
     formats: o.Formats = o.DEFAULT_FORMATS,
     no_overlay: o.NoOverlay = False,
@@ -71,6 +72,7 @@ def run(
         foot_lock=foot_lock.value,
         max_gap_s=max_gap,
         body=body.value,
+        samples=samples,
         device=device,
     )
     with progress(quiet=json) as report:

@@ -1,11 +1,13 @@
 """Motion as a table, `.csv`: one row per frame, for spreadsheets, pandas and R.
 
 Columns: `frame` (from 0), `time` (seconds in the source clip), then for each person and joint
-`person1_left_hip_x`, `_y`, `_z` (metres) and `_confidence` (0 to 1). Comma-separated, dot as decimal mark,
-UTF-8, no comment lines. A missing position is an empty cell.
+`person1_left_hip_x`, `_y`, `_z` (metres) and `_confidence` (0 to 1); of a motion with uncertainty then, for each
+person and joint, `_expected_error` (metres: root mean square error to be expected relative to the pelvis) and the
+covariance of the joint's place, `_cov_xx`, `_cov_xy`, `_cov_xz`, `_cov_yy`, `_cov_yz`, `_cov_zz` (square metres).
+Comma-separated, dot as decimal mark, UTF-8, no comment lines. A missing position is an empty cell.
 
 Convention: metres, Z up. The frame rate is that of the `time` column. Positions are rounded to 1e-6 m. Bones
-(parents), rotations and cameras are not in the table.
+(parents), rotations, cameras and samples are not in the table; `_expected_error` is not read back.
 """
 
 import csv
@@ -16,13 +18,16 @@ import numpy as np
 
 from posewright.core.errors import InputError
 from posewright.core.files import atomic_path
+from posewright.io.covariances import NAMES, matrix_of, six_of
 from posewright.io.people import missing_confidence, named_skeleton, select_person
 from posewright.io.user_files import expect, reading
 from posewright.structures.motion import Motion
 
 SUFFIXES = (".csv",)
 FIELDS = ("x", "y", "z", "confidence")
-_COLUMN = re.compile(r"person(\d+)_(.+)_(x|y|z|confidence)")
+SPREAD = ("expected_error", *(f"cov_{name}" for name in NAMES))
+"""Fields of a motion with uncertainty."""
+_COLUMN = re.compile(rf"person(\d+)_(.+)_({'|'.join((*SPREAD, *FIELDS))})")
 
 
 def write(motion: Motion, path: str | Path, *, person: int | None = None) -> None:
@@ -37,11 +42,28 @@ def write(motion: Motion, path: str | Path, *, person: int | None = None) -> Non
     values = np.concatenate([motion.joints, motion.confidence[..., None]], -1, dtype=np.float64)
     values = values.reshape(motion.num_frames, -1)
     formats = ["%.6f", "%.6f", "%.6f", "%.4f"] * (values.shape[1] // 4)
+    more, columns = _spread(motion)
+    values, formats = np.concatenate([values, columns], axis=1), formats + ["%.5g"] * columns.shape[1]
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(header) + "\n")
+        file.write(",".join(header + more) + "\n")
         for frame, (time, row) in enumerate(zip(motion.times().tolist(), values, strict=True)):
             cells = ",".join("" if v != v else f % v for f, v in zip(formats, row.tolist(), strict=True))
             file.write(f"{frame},{time!r},{cells}\n" if cells else f"{frame},{time!r}\n")
+
+
+def _spread(motion: Motion) -> tuple[list[str], np.ndarray]:
+    """Names and columns (T, C) of what a motion with uncertainty has more."""
+    expected = motion.expected_error()
+    if expected is None or motion.joint_covariance is None:
+        return [], np.zeros((motion.num_frames, 0))
+    names = [
+        f"person{i}_{joint}_{field}"
+        for i in motion.person_ids
+        for joint in motion.skeleton.joint_names
+        for field in SPREAD
+    ]
+    columns = np.concatenate([expected[..., None], six_of(motion.joint_covariance)], axis=-1)
+    return names, columns.reshape(motion.num_frames, -1).astype(np.float64)
 
 
 def read(path: str | Path, *, fps: float | None = None) -> Motion:
@@ -70,12 +92,13 @@ def read(path: str | Path, *, fps: float | None = None) -> Motion:
 
 def _motion(header: list[str], table: np.ndarray, fps: float | None, path: Path) -> Motion:
     people, joints = _columns(header[2:])
-    values = np.full((len(table), len(people), len(joints), 4), np.nan)
+    fields = (*FIELDS, *SPREAD)
+    values = np.full((len(table), len(people), len(joints), len(fields)), np.nan)
     for column, name in enumerate(header[2:], 2):
         match = _COLUMN.fullmatch(name)
         assert match is not None
         person, joint, field = match.groups()
-        values[:, people.index(int(person)), joints.index(joint), FIELDS.index(field)] = table[:, column]
+        values[:, people.index(int(person)), joints.index(joint), fields.index(field)] = table[:, column]
     positions = values[..., :3].astype(np.float32)
     given = np.where(np.isfinite(values[..., 3]), values[..., 3], missing_confidence(positions))
     return Motion(
@@ -83,11 +106,17 @@ def _motion(header: list[str], table: np.ndarray, fps: float | None, path: Path)
         joints=positions,
         confidence=np.where(missing_confidence(positions) > 0, given, 0).astype(np.float32),
         fps=fps or _rate(table[:, 1]),
+        joint_covariance=_covariance(values[..., -len(NAMES) :]),
         person_ids=tuple(people),
         start_time=float(table[0, 1]),
         source=path.name,
         history=(f"read from {path.name}",),
     )
+
+
+def _covariance(six: np.ndarray) -> np.ndarray | None:
+    """Covariances (T, P, J, 3, 3) of the table's six columns, or None where it has none."""
+    return matrix_of(six).astype(np.float32) if np.isfinite(six).any() else None
 
 
 def _columns(names: list[str]) -> tuple[list[int], list[str]]:

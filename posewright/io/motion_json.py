@@ -2,11 +2,13 @@
 
 Schema (version 1), described in docs/formats.md: one object with `format`, `version`, `units`, `up_axis`,
 `fps`, `start_time`, `skeleton`, `people` (a list: `id`, `joints` [T][J][3], `confidence` [T][J], and where
-the motion has them `rotations_wxyz` [T][J][4], `rest_offsets` [J][3], `contacts` [T][2]), `camera`, `source`,
-`warnings`, `history`. Missing = null; there is never a NaN. Not written: raw joints, covariance and 2D
-keypoints (`.npz` keeps them).
+the motion has them `rotations_wxyz` [T][J][4], `rest_offsets` [J][3], `contacts` [T][2], and of a motion with
+uncertainty `expected_error` [T][J], `joint_covariance` and `pose_covariance` [T][J][6] (xx xy xz yy yz zz, square
+metres) and `deviations` [S][T][J][3]), `camera`, `source`, `warnings`, `history`. Missing = null; there is never a
+NaN. Not written: raw joints and 2D keypoints (`.npz` keeps them).
 
-Convention: metres, seconds, Z up, quaternions wxyz. Positions are rounded to 1e-6 m, rotations to 1e-7.
+Convention: metres, seconds, Z up, quaternions wxyz. Positions are rounded to 1e-6 m, rotations to 1e-7, deviations to
+1e-4 m, covariances to 1e-8 square metres.
 """
 
 import json
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from posewright.core.files import atomic_path
+from posewright.io.covariances import matrix_of, six_of
 from posewright.io.people import named_skeleton, select_person
 from posewright.io.user_files import expect, read_json, reading
 from posewright.structures.cameras import Camera
@@ -25,6 +28,7 @@ SUFFIXES = (".json",)
 FORMAT = "posewright-motion"
 VERSION = 1
 _FRAMES = 512
+_COVARIANCES = ("joint_covariance", "pose_covariance")
 
 
 def write(motion: Motion, path: str | Path, *, person: int | None = None) -> None:
@@ -69,7 +73,27 @@ def _person(motion: Motion, p: int) -> Iterator[str]:
         yield f',"rest_offsets":{_dumps(_nested(motion.rest_offsets[p], 6))}'
     if motion.contacts is not None:
         yield f',"contacts":{_dumps(motion.contacts[:, p].tolist())}'
+    yield from _uncertainty(motion, p)
     yield "}"
+
+
+def _uncertainty(motion: Motion, p: int) -> Iterator[str]:
+    """Text of one person's covariances and samples, where there are any."""
+    expected = motion.expected_error()
+    if expected is not None:
+        yield ',"expected_error":'
+        yield from _over_time(expected[:, p], 5)
+    for name in _COVARIANCES:
+        covariance = getattr(motion, name)
+        if covariance is not None:
+            yield f',"{name}":'
+            yield from _over_time(six_of(covariance[:, p]), 8)
+    if motion.deviations is not None:
+        yield ',"deviations":['
+        for s, sample in enumerate(motion.deviations[:, :, p]):
+            yield "," if s else ""
+            yield from _over_time(sample, 4)
+        yield "]"
 
 
 def _over_time(array: np.ndarray, decimals: int) -> Iterator[str]:
@@ -139,6 +163,9 @@ def _motion(d: dict) -> Motion:
         rotations_wxyz=_optional(people, "rotations_wxyz", 1),
         rest_offsets=_optional(people, "rest_offsets", 0),
         contacts=_contacts(people),
+        joint_covariance=_covariance(people, "joint_covariance"),
+        pose_covariance=_covariance(people, "pose_covariance"),
+        deviations=_deviations(people),
         camera=_read_camera(camera) if camera else None,
         person_ids=tuple(int(person["id"]) for person in people),
         start_time=float(d.get("start_time", 0.0)),
@@ -163,6 +190,16 @@ def _optional(people: list[dict], key: str, axis: int) -> np.ndarray | None:
 def _contacts(people: list[dict]) -> np.ndarray | None:
     contacts = _optional(people, "contacts", 1)
     return None if contacts is None else contacts.astype(bool)
+
+
+def _covariance(people: list[dict], key: str) -> np.ndarray | None:
+    six = _optional(people, key, 1)
+    return None if six is None else matrix_of(six)
+
+
+def _deviations(people: list[dict]) -> np.ndarray | None:
+    deviations = _optional(people, "deviations", 2)
+    return None if deviations is None else deviations.astype(np.float16)
 
 
 def _read_camera(c: dict) -> Camera:

@@ -26,7 +26,15 @@ from posewright.structures.motion_bodies import MotionBodies
 SUFFIXES = (".npz",)
 FORMAT = "posewright-motion"
 VERSION = 1
-ARRAYS = ("joints_raw", "rotations_wxyz", "rest_offsets", "contacts", "joint_covariance")
+ARRAYS = (
+    "joints_raw",
+    "rotations_wxyz",
+    "rest_offsets",
+    "contacts",
+    "joint_covariance",
+    "pose_covariance",
+    "deviations",
+)
 """Fields of `Motion` that may be None."""
 MAX_BYTES = 32 * 2**30
 """Refuse archives that claim to unpack to more than this."""
@@ -96,6 +104,7 @@ def _motion(a: dict[str, np.ndarray]) -> Motion:
         confidence=_float32(a["confidence"]),
         fps=float(a["fps"]),
         contacts=a["contacts"].astype(bool) if "contacts" in a else None,
+        deviations=_float32(a["deviations"]).astype(np.float16) if "deviations" in a else None,
         keypoints=_read_keypoints(a) if "keypoints_positions" in a else None,
         camera=_read_camera(a) if "camera_K" in a else None,
         bodies=_read_bodies(a) if "bodies_model" in a else None,
@@ -104,7 +113,9 @@ def _motion(a: dict[str, np.ndarray]) -> Motion:
         source=str(a["source"]),
         warnings=_texts(a["warnings"]),
         history=_texts(a["history"]),
-        **{name: _float32(a[name]) for name in ARRAYS if name in a and name != "contacts"},
+        **{
+            name: _float32(a[name]) for name in ARRAYS if name in a and name not in ("contacts", "deviations")
+        },
     )
 
 

@@ -23,8 +23,10 @@ def select_person(motion: Motion, person: int | None) -> Motion:
         raise InputError(f"no person {person}; the motion has: {known}")
     p = motion.person_ids.index(person)
     one = slice(p, p + 1)
-    per_frame = ("joints", "confidence", "joints_raw", "rotations_wxyz", "contacts", "joint_covariance")
+    per_frame = ("joints", "confidence", "joints_raw", "rotations_wxyz", "contacts")
+    per_frame = (*per_frame, "joint_covariance", "pose_covariance")
     changes: dict[str, object] = {name: _cut(getattr(motion, name), (slice(None), one)) for name in per_frame}
+    changes["deviations"] = _cut(motion.deviations, (slice(None), slice(None), one))
     if motion.keypoints is not None and motion.keypoints.num_people == motion.num_people:
         k = motion.keypoints
         changes["keypoints"] = replace(

@@ -109,6 +109,8 @@ def _one_person(motion: Motion, person: int | None) -> Motion:
         joints_raw=None,
         keypoints=None,
         joint_covariance=None,
+        pose_covariance=None,
+        deviations=None,
     )
     fits = motion.skeleton.name == RIG_26.name and motion.rotations_wxyz is not None
     return one if fits else fit_rig(one)

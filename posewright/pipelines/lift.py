@@ -22,9 +22,16 @@ from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter, read_wei
 from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
 from posewright.geometry.resection import root_translation
 from posewright.models import list_models
-from posewright.models.lifting import raylift
+from posewright.models.lifting import raylift, raylift_errors
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.pipelines.lift_animals import check_kinds, gives_animals, lift_animal
+from posewright.pipelines.lift_errors import (
+    TrackErrors,
+    checked_samples,
+    people_errors,
+    require_errors,
+    with_uncertainty,
+)
 from posewright.pipelines.lift_zoo import lift_with, lifted_joints
 from posewright.pipelines.visibility import honest_confidence
 from posewright.skeletons.convert import convert
@@ -67,6 +74,8 @@ def lift(
     weights: str | Path | None = None,
     flip: bool = False,
     device: str = "cpu",
+    samples: int | None = None,
+    seed: int = 0,
 ) -> Keypoints3D:
     """Lift one person's 2D keypoints to 3D joints in camera axes; or one animal's, with a lifter that knows animals.
 
@@ -84,6 +93,10 @@ def lift(
         weights: file of a named lifter's weights: safetensors, or its authors' checkpoint.
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
+        samples: also say how sure this is (the default lifter only): that many `samples` around the answer, the
+            `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
+            docs/uncertainty.md. The answer itself does not change.
+        seed: of the samples; the same seed gives the same samples, and the first of many are those of few.
 
     Returns:
         Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
@@ -92,10 +105,13 @@ def lift(
         that a published lifter does not give (feet and face of Human3.6M's 17), which are placed by anatomy.
 
     Raises:
-        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's.
+        ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's; `samples` is not
+            a positive number, or the lifter has no model of its error.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     keypoints, confidence = _checked(keypoints, confidence, skeleton)
+    if samples is not None:
+        checked_samples(samples)
     focal_known, focal = focal is not None, default_focal(image_size) if focal is None else float(focal)
     K = np.array(
         [[focal, 0, (image_size[0] - 1) / 2], [0, focal, (image_size[1] - 1) / 2], [0, 0, 1]], np.float64
@@ -104,6 +120,7 @@ def lift(
     camera = Camera(K=K, image_size=image_size, focal_source="given" if focal_known else "assumed")
     target = skeleton if output is None else get(output) if isinstance(output, str) else output
     chosen = choose_lifter(model, variant, weights, device)
+    sampled = None if samples is None else require_errors(chosen)
     name = chosen.name if isinstance(chosen, Lifter) else DEFAULT_LIFTER
     note = f"lifted by {name}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
     if isinstance(chosen, Lifter):
@@ -120,7 +137,11 @@ def lift(
     positions, joint_confidence, _ = convert(
         (points + root[:, :, None])[:, 0].astype(np.float32), joint_confidence[:, 0], BODY_26, target
     )
-    return Keypoints3D(target, positions, joint_confidence, fps, (note,))
+    lifted = Keypoints3D(target, positions, joint_confidence, fps, (note,))
+    if samples is None or sampled is None:
+        return lifted
+    errors = lift_errors(clip, camera, points, sampled)[0]
+    return with_uncertainty(lifted, errors, samples, seed)
 
 
 def lift_people(
@@ -178,6 +199,27 @@ def lift_points(
     absent = np.logical_not((confidence > 0).any(-1))
     points[absent] = np.nan
     return points, np.where(absent[..., None], 0, joint_confidence(keypoints)).astype(np.float32)
+
+
+def lift_errors(
+    keypoints: Keypoints2D,
+    camera: Camera,
+    points: np.ndarray,
+    lifter: raylift.Model,
+    model: raylift_errors.Model | None = None,
+) -> list[tuple[slice, TrackErrors] | None]:
+    """Say how far off `lift_points` may be: for each person the frames from first to last seen, and the errors there.
+
+    Args:
+        keypoints: as given to `lift_points`.
+        camera: as given to `lift_points`.
+        points: (T, P, 26, 3), its answer.
+        lifter: the default lifter.
+        model: of its errors; None: the one that ships.
+    """
+    rays, confidence = keypoint_rays(honest_confidence(keypoints), camera)
+    known = camera.focal_source != "assumed"
+    return people_errors(lifter, rays, confidence, points, keypoints.fps, known, model)
 
 
 def gives_feet(model: raylift.Model | Lifter) -> bool:

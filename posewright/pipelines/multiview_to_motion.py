@@ -63,6 +63,10 @@ def estimate_multiview(
         raise InputError(
             f"{len(sources)} clips and {len(rig)} cameras: give one clip per camera, two or more"
         )
+    if options.samples is not None:
+        raise InputError(
+            "samples are of the lifter's error, and several cameras need no lifter: leave them out"
+        )
     report = on_progress or (lambda stage, done, total: None)
     views, warnings = [], []
     for camera, source in zip(rig.cameras, sources, strict=True):

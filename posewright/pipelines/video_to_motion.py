@@ -20,6 +20,7 @@ from posewright.core.errors import InputError
 from posewright.io.video import Clip, open_clip
 from posewright.pipelines.journal import Journal
 from posewright.pipelines.timing import to_constant_rate
+from posewright.skeletons.joint_sets import BODY_24
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 from posewright.structures.motion import Motion
@@ -75,6 +76,10 @@ class RunOptions:
     """Gaps up to so many seconds are filled."""
     body: str = "none"
     """Parametric body fitted to the cleaned joints: `none` or `anny`."""
+    samples: int | None = None
+    """How many motions to draw from what the lifter does not know, beside covariances; None: the estimate alone."""
+    seed: int = 0
+    """Of the samples."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
 
@@ -91,6 +96,17 @@ class RunOptions:
             )
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise InputError(f"--fps is {self.fps:g}, expected frames per second between 0 and 1000")
+        if self.samples is not None:
+            if isinstance(self.samples, bool) or not isinstance(self.samples, int) or self.samples < 1:
+                raise InputError(
+                    f"--samples is {self.samples!r}, expected a whole number, 1 or more; leave it out for the estimate "
+                    "alone"
+                )
+            if self.lifter not in (None, "lifting/raylift"):
+                raise InputError(
+                    f"--samples with --lifter {self.lifter}: only the default lifter has a model of its own error, "
+                    "expected one of the two options"
+                )
         if self.body not in BODIES:
             raise InputError(f"--body is {self.body!r}, expected one of {', '.join(BODIES)}")
 
@@ -227,14 +243,19 @@ def keypoints_to_motion(
 ) -> Motion:
     """Lift 2D keypoints to 3D and put everybody into one world."""
     from posewright.motion.clean import MotionOptions, to_motion
-    from posewright.pipelines.lift import choose_lifter, gives_feet, lift_people
+    from posewright.pipelines.lift import choose_lifter, gives_feet, lift_points
+    from posewright.pipelines.lift_errors import require_errors
+    from posewright.pipelines.motion_errors import check_memory
 
     report = on_progress or (lambda stage, done, total: None)
     report("lifting to 3D", 0, 1)
     camera = make_camera(keypoints.image_size, options)
     lifter = choose_lifter(options.lifter, options.lifter_variant, options.lifter_weights, options.device)
-    flip = options.mode != "fast"
-    relative, confidence = lift_people(keypoints, camera, lifter, options.device, flip)
+    sampled = None if options.samples is None else require_errors(lifter)
+    if options.samples is not None:
+        check_memory(options.samples, keypoints.num_frames, keypoints.num_people)
+    points, confidence = lift_points(keypoints, camera, lifter, options.device, options.mode != "fast")
+    relative, confidence = points[:, :, : len(BODY_24)], confidence[:, :, : len(BODY_24)]
     if options.lifter is not None:
         keypoints = keypoints.noted(f"lifted by {options.lifter}")
     report("lifting to 3D", 1, 1)
@@ -254,8 +275,32 @@ def keypoints_to_motion(
         ),
     )
     report("motion", 1, 1)
+    if sampled is not None:
+        motion = _with_samples(motion, keypoints, camera, points, sampled, options, report)
     motion = replace(motion, source=source, start_time=float(keypoints.frame_times()[0]))
     return embodied(motion, options, report)
+
+
+def _with_samples(
+    motion: Motion,
+    keypoints: Keypoints2D,
+    camera: Camera,
+    points: np.ndarray,
+    lifter,
+    options: RunOptions,
+    report: Report,
+) -> Motion:
+    """Add covariances and samples of the lifter's error to the motion."""
+    from posewright.pipelines.lift import lift_errors
+    from posewright.pipelines.motion_errors import with_motion_errors
+
+    report("uncertainty", 0, 1)
+    errors = lift_errors(keypoints, camera, points, lifter)
+    motion = with_motion_errors(
+        motion, points[:, :, : len(BODY_24)], errors, options.samples or 1, options.seed
+    )
+    report("uncertainty", 1, 1)
+    return motion
 
 
 def embodied(motion: Motion, options: RunOptions, on_progress: Report | None = None) -> Motion:

@@ -68,6 +68,12 @@ class Keypoints3D:
     """(..., J) float32 in [0, 1]."""
     fps: float | None = None
     history: tuple[str, ...] = field(default=())
+    samples: np.ndarray | None = None
+    """(S, ..., J, 3) float32, metres: poses that are as likely as the errors allow, around `positions`; or None."""
+    covariance: np.ndarray | None = None
+    """(..., J, 3, 3) float32, square metres: of the place of each joint, the person's distance included; or None."""
+    pose_covariance: np.ndarray | None = None
+    """(..., J, 3, 3) float32, square metres: of each joint relative to the pelvis; or None."""
 
     def __post_init__(self):
         if self.positions.shape[-2:] != (len(self.skeleton), 3):
@@ -78,6 +84,16 @@ class Keypoints3D:
         if self.confidence.shape != self.positions.shape[:-1]:
             raise ValueError(
                 f"Keypoints3D: confidence has shape {self.confidence.shape}, expected {self.positions.shape[:-1]}"
+            )
+        for name in ("covariance", "pose_covariance"):
+            value = getattr(self, name)
+            if value is not None and value.shape != (*self.positions.shape, 3):
+                raise ValueError(
+                    f"Keypoints3D: {name} has shape {value.shape}, expected {(*self.positions.shape, 3)}"
+                )
+        if self.samples is not None and self.samples.shape[1:] != self.positions.shape:
+            raise ValueError(
+                f"Keypoints3D: samples have shape {self.samples.shape}, expected (S, *{self.positions.shape})"
             )
 
 

@@ -42,7 +42,12 @@ class Motion:
     person_ids: tuple[int, ...] = ()
     """One number per person."""
     joint_covariance: np.ndarray | None = None
-    """(T, P, J, 3, 3) float32, square metres, world, or None."""
+    """(T, P, J, 3, 3) float32, square metres, world, or None: of the place of each joint."""
+    pose_covariance: np.ndarray | None = None
+    """(T, P, J, 3, 3) float32, square metres, world axes, or None: of each joint relative to the pelvis."""
+    deviations: np.ndarray | None = None
+    """(S, T, P, J, 3) float16, metres, world axes, or None: `joints + deviations[s]` is the s-th of S motions as
+    likely as the errors allow."""
     bodies: MotionBodies | None = None
     """Parametric bodies fitted to the same frames and people, or None. A second description beside the rig: bodies have
     joints of their own, some centimetres from `joints`."""
@@ -69,11 +74,16 @@ class Motion:
             "rest_offsets": (P, J, 3),
             "contacts": (T, P, 2),
             "joint_covariance": (T, P, J, 3, 3),
+            "pose_covariance": (T, P, J, 3, 3),
         }
         for name, shape in expected.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise ValueError(f"Motion: {name} has shape {value.shape}, expected {shape}")
+        if self.deviations is not None and self.deviations.shape[1:] != (T, P, J, 3):
+            raise ValueError(
+                f"Motion: deviations has shape {self.deviations.shape}, expected (S, {T}, {P}, {J}, 3)"
+            )
         if self.bodies is not None and self.bodies.transl.shape[:2] != (T, P):
             raise ValueError(
                 f"Motion: bodies are of {self.bodies.transl.shape[:2]} frames and people, expected {(T, P)}"
@@ -102,6 +112,12 @@ class Motion:
     def present(self) -> np.ndarray:
         """(T, P) bool: the person has at least one finite joint."""
         return np.asarray(np.isfinite(self.joints).all(-1).any(-1))
+
+    def expected_error(self) -> np.ndarray | None:
+        """(T, P, J) float32 metres: root mean square error to be expected relative to the pelvis, or None."""
+        if self.pose_covariance is None:
+            return None
+        return np.sqrt(np.trace(self.pose_covariance, axis1=-2, axis2=-1))
 
     def noted(self, note: str, **changes) -> "Motion":
         """Return a copy with `changes` and one more line of history."""

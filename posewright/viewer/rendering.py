@@ -14,7 +14,7 @@ import numpy as np
 from posewright.core.files import atomic_path
 from posewright.io.video import Clip, Frame, write_video
 from posewright.structures.keypoints import Keypoints2D
-from posewright.viewer.overlay import draw_keypoints
+from posewright.viewer.overlay import Doubt, draw_keypoints
 
 PREVIEW_SIDE = 960
 LONG_CLIP_SECONDS = 180.0
@@ -27,13 +27,15 @@ def write_preview_and_overlay(
     preview: Path | None,
     overlay: Path | None,
     on_progress: Callable[[int, int], None],
+    doubt: Doubt | None = None,
 ) -> None:
     """Write the clip again, small (`preview`) and at full size with keypoints drawn (`overlay`); either may be None.
 
-    A photo is written as a JPEG, anything else as H.264.
+    With `doubt`, the overlay marks what is not to be trusted in 3D. A photo is written as a JPEG, anything else as
+    H.264.
     """
     if clip.info.kind == "photo":
-        _write_photos(clip, keypoints, preview, overlay)
+        _write_photos(clip, keypoints, preview, overlay, doubt)
         return
     total, fps = keypoints.num_frames, keypoints.fps
     small = preview_size(clip.info.size, total / fps)
@@ -48,7 +50,7 @@ def write_preview_and_overlay(
             if to_preview:
                 to_preview(cv2.resize(image, small, interpolation=cv2.INTER_AREA))
             if to_overlay:
-                to_overlay(draw_keypoints(image, keypoints, tick))
+                to_overlay(draw_keypoints(image, keypoints, tick, doubt=doubt))
             on_progress(tick + 1, total)
 
 
@@ -77,13 +79,15 @@ def constant_rate(
         tick += 1
 
 
-def _write_photos(clip: Clip, keypoints: Keypoints2D, preview: Path | None, overlay: Path | None) -> None:
+def _write_photos(
+    clip: Clip, keypoints: Keypoints2D, preview: Path | None, overlay: Path | None, doubt: Doubt | None
+) -> None:
     image = next(iter(clip)).image
     if preview:
         small = preview_size(clip.info.size, 0.0)
         _write_jpeg(preview, cv2.resize(image, small, interpolation=cv2.INTER_AREA))
     if overlay:
-        _write_jpeg(overlay, draw_keypoints(image, keypoints, 0))
+        _write_jpeg(overlay, draw_keypoints(image, keypoints, 0, doubt=doubt))
 
 
 def _write_jpeg(path: Path, image: np.ndarray) -> None:

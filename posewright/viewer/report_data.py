@@ -21,6 +21,7 @@ from posewright.viewer.packing import (
     pack_float32,
     pack_quantised,
 )
+from posewright.viewer.uncertainty_data import uncertainty_data
 
 _TIME_IN_WARNING = re.compile(
     r"\b(?:at|from|between|after|around|near|until)\s+(\d+(?:\.\d+)?)"
@@ -53,6 +54,7 @@ def report_data(
         "camera": _camera(motion.camera, arrays),
         "keypoints": _keypoints(motion, arrays),
         "angles": _angles(motion, angles, arrays),
+        "uncertainty": uncertainty_data(motion, arrays),
         "body": body_data(motion.bodies, body_rigs, arrays) if motion.bodies and body_rigs else None,
     }
     data["arrays"] = {name: packed.header() for name, packed in arrays.items()}

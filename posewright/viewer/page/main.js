@@ -14,6 +14,7 @@ const LAYERS = [
   ["trails", "Trails", "Paths of hands, feet and pelvis"],
   ["contacts", "Contacts", "Marks under feet that are on the floor"],
   ["raw", "Raw joints", "Joints before smoothing and cleaning"],
+  ["spread", "Uncertainty", "Regions that hold the joints, relative to the pelvis, with 80 % probability"],
   ["camera", "Camera", "Where the camera stood that filmed"],
 ];
 // Told apart with every common colour vision (after Okabe and Ito), tuned for each ground.
@@ -160,7 +161,7 @@ class Report {
       return [name, button];
     }));
     document.getElementById("presets").append(...this.presets.values());
-    const there = { body: Boolean(this.clip.data.body), raw: hasRaw, camera: hasCamera, contacts: Boolean(this.clip.arrays.contacts), trails: this.clip.frames > 1, ground: true };
+    const there = { body: Boolean(this.clip.data.body), raw: hasRaw, spread: Boolean(this.clip.data.uncertainty), camera: hasCamera, contacts: Boolean(this.clip.arrays.contacts), trails: this.clip.frames > 1, ground: true };
     const toggles = LAYERS.filter(([name]) => there[name]).map(([name, label, title]) => toggleButton(label, title, this.scene.layers[name], (on) => {
       this.scene.layers[name] = on;
       this.invalidate();

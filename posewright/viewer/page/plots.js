@@ -90,6 +90,7 @@ class Chart {
       }
     }
     if (!(low <= high)) return [0, 1];
+    if (this.options.from !== undefined) return [this.options.from, Math.max(high * 1.06, this.options.limit * 1.15)];
     const least = this.options.leastRange, room = Math.max(0, least - (high - low)) / 2 + (high - low) * 0.06;
     return [low - room, high + room];
   }
@@ -101,7 +102,20 @@ class Chart {
     const [low, high] = this.range();
     const y = (value) => GUTTER.top + (1 - (value - low) / (high - low)) * (height - GUTTER.top - GUTTER.bottom);
     this.drawAxes(context, low, high, y, width, height);
+    if (this.options.limit !== undefined) this.drawLimit(context, y(this.options.limit), width);
     for (const item of this.visibleSeries()) this.drawCurve(context, item, y);
+  }
+
+  /** A dashed line across: above it values are not good. */
+  drawLimit(context, y, width) {
+    context.strokeStyle = this.palette.warn;
+    context.lineWidth = 1;
+    context.setLineDash([4, 4]);
+    context.beginPath();
+    context.moveTo(GUTTER.left, y);
+    context.lineTo(width - GUTTER.right, y);
+    context.stroke();
+    context.setLineDash([]);
   }
 
   drawAxes(context, low, high, y, width, height) {
@@ -171,6 +185,7 @@ class Plots {
     this.charts = [];
     this.angleCharts = new Map();
     this.confidence = this.makeConfidence();
+    this.expected = clip.data.uncertainty && clip.frames > 1 ? this.makeExpected() : null;
     this.groups = clip.data.angles ? angleGroups(clip.data.angles) : [];
     if (this.groups.length) this.makeAngles();
   }
@@ -182,6 +197,22 @@ class Plots {
     const chart = new Chart(this.clip, this.palette,
       { title: "Confidence", unit: "", range: [0, 1], digits: 2, suffix: "", hideTitle: true }, series, this.shown, this.hooks);
     document.getElementById("confidence-charts").append(chart.figure);
+    return chart;
+  }
+
+  /** Root mean square error to be expected of a person's joints relative to the pelvis, centimetres. */
+  makeExpected() {
+    const { clip } = this, values = clip.arrays.expected_error;
+    const series = clip.data.people.map((id, person) => ({
+      label: `Person ${id}`, person, dashed: false,
+      values: Float32Array.from({ length: clip.frames }, (_, t) => 100 * values[t * clip.people + person]),
+    }));
+    const limit = 100 * clip.data.uncertainty.limit;
+    const chart = new Chart(clip, this.palette,
+      { title: "Expected error", unit: "cm", range: null, from: 0, leastRange: 5, limit, digits: 1, suffix: " cm", hideTitle: true }, series, this.shown, this.hooks);
+    document.getElementById("expected-charts").append(chart.figure);
+    document.getElementById("expected-key").textContent = `cm, over the joints, relative to the pelvis; above ${limit.toFixed(0)} cm a frame is not to be trusted`;
+    document.getElementById("expected-card").hidden = false;
     return chart;
   }
 
@@ -243,7 +274,7 @@ class Plots {
   }
 
   all() {
-    return [...this.angleCharts.values(), this.confidence];
+    return [...this.angleCharts.values(), ...(this.expected ? [this.expected] : []), this.confidence];
   }
 
   draw() {

@@ -2,6 +2,7 @@
 
 const TRAIL_SECONDS = 1.4;
 const TRAIL_SEGMENTS = 36;
+const SPREAD_LEFT_OUT = /clavicle|ear|nose|heel|spine|neck/;
 const TRAIL_JOINTS = ["left_wrist", "right_wrist", "left_ankle", "right_ankle", "pelvis"];
 
 class Scene {
@@ -9,7 +10,7 @@ class Scene {
     this.clip = clip;
     this.palette = palette;
     this.shown = clip.data.people.map(() => true);
-    this.layers = { ground: true, body: true, trails: false, raw: false, contacts: true, camera: true };
+    this.layers = { ground: true, body: true, trails: false, raw: false, contacts: true, spread: true, camera: true };
     this.follow = -1;
     this.viewpoint = new Viewpoint(canvas, changed);
     this.renderer = new Renderer(canvas);
@@ -56,6 +57,7 @@ class Scene {
       if (!matrices) pushPart(solid, item, shade(colour, item.side), 1, 1);
     }
     if (this.layers.contacts) this.addContacts(p, frame, pose, glass);
+    if (this.layers.spread && this.clip.data.uncertainty) this.addSpread(p, frame, pose, colour, glass);
     if (this.layers.trails) this.addTrails(p, frame, colour, glass);
     if (this.layers.raw && this.clip.arrays.joints_raw) {
       const raw = this.clip.pose(p, frame, "joints_raw");
@@ -74,6 +76,19 @@ class Scene {
       if (!heel || !toe) return;
       const disc = part([...heel.slice(0, 2), 0.004], [...toe.slice(0, 2), 0.004], 0.085, 0.085, { x: [0, 0, 1], sx: 0.02, sy: 1 });
       pushPart(glass, disc, this.palette.contact, 0.55, 0);
+    });
+  }
+
+  /** A translucent region around each joint of trunk, arms and legs; longest along the ray, where one camera sees least. */
+  addSpread(p, frame, pose, colour, glass) {
+    const { spread, spread_radius: radii } = this.clip.arrays;
+    const start = (Math.round(frame) * this.clip.people + p) * this.clip.joints;
+    this.clip.data.skeleton.joints.forEach((name, j) => {
+      const radius = radii[start + j];
+      if (!pose[j] || !(radius > 0) || SPREAD_LEFT_OUT.test(name)) return;
+      const axis = [0, 1, 2].map((k) => spread[3 * (start + j) + k]);
+      const reach = norm(axis), half = scale(axis, Math.max(reach - radius, 0) / (reach || 1));
+      pushPart(glass, part(subtract(pose[j], half), add(pose[j], half), radius, radius), colour, 0.16, 0);
     });
   }
 
