@@ -83,16 +83,6 @@ SMALL = {
         ),
         (4, 3, 17, 3),
     ),
-    "lifting/uao": (
-        uao.Config(16, 2, embedding=8, channel_hidden=12, joint_factor=2, num_proposals=3),
-        (4, 3, 17, 2),
-    ),
-    "lifting/diffpose_multihyp": (
-        diffpose_multihyp.Config(
-            4, 8, 8, layers=1, nhead=2, feedforward=16, hidden=32, timesteps=8, num_proposals=3
-        ),
-        (4, 3, 17, 3),
-    ),
     **{
         f"lifting/finepose{name}": (
             finepose.Config(
