@@ -99,9 +99,9 @@ class NearClips(FilmedClips):
 
 def filmed(sequences: list[MocapSequence], domain: Domain, step: int, seed: int = 2026) -> list[View]:
     """Film clips of 4 s of every take, every `step`-th one, each by a still camera of its own."""
-    rng = np.random.default_rng(seed)
     cut = [part for sequence in sequences for part in _parts(sequence)]
-    return [_film(sequence, domain, rng) for sequence in cut][::step]
+    chosen = list(enumerate(cut))[::step]
+    return [_film(sequence, domain, np.random.default_rng((seed, i))) for i, sequence in chosen]
 
 
 def _parts(sequence: MocapSequence) -> list[MocapSequence]:
