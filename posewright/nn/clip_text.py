@@ -4,20 +4,20 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 https://arxiv.org/abs/2103.00020, section 2.4. Official code: https://github.com/openai/CLIP (MIT). A causal pre-norm
 transformer with the sigmoid approximation of GELU. Weights are the user's own file: openai's layout (also inside other
 checkpoints), or that of transformers. Tokens of the few words that our methods use are below, so that no tokenizer is
-needed for them; other texts take the tokenizer of transformers (extra `[hf]`).
+needed for them.
 
 Convention: tokens (*B, 77) whole numbers, 0 after the end; embeddings (*B, 77, C).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from posewright.core.errors import InputError, MissingExtraError
+from posewright.core.errors import InputError
 from posewright.nn.attention import SelfAttention
 from posewright.nn.checkpoints import KeyTable, load_strictly, unwrap
 
@@ -25,7 +25,8 @@ CONTEXT = 77
 """Tokens of a text, its start, its end and what is left empty among them."""
 VOCABULARY = 49_408
 START, END = 49_406, 49_407
-TOKENIZER = "openai/clip-vit-base-patch32"
+Tokenize = Callable[[str], Sequence[int]]
+"""A text to its tokens, without start and end."""
 WORDS: dict[str, tuple[int, ...]] = {
     "": (),
     "a person": (320, 2533),
@@ -55,35 +56,25 @@ KNOWN = (0, *sorted({token for tokens in WORDS.values() for token in tokens}), S
 """Every token of `WORDS`, rising: a vocabulary for towers that know no other words."""
 
 
-def tokens_of(text: str, renumbered: bool = False) -> Int[Tensor, " C"]:
+def tokens_of(text: str, renumbered: bool = False, tokenize: Tokenize | None = None) -> Int[Tensor, " C"]:
     """Tokens of a text, between start and end, cut to the context.
 
     Args:
         text: of any case.
         renumbered: as places in `KNOWN`, for a tower of that vocabulary.
+        tokenize: finds the tokens of texts that are not among `WORDS`.
 
     Raises:
         InputError: a text that is not known where no other can be.
-        MissingExtraError: another text than those of `WORDS`, and transformers is not installed.
     """
     words = WORDS.get(" ".join(text.lower().split()))
-    if words is None and renumbered:
-        raise InputError(
-            f"text {text!r} is not known to the small text tower, expected one of {', '.join(WORDS)}"
-        )
-    ids = [START, *(_tokenized(text) if words is None else words)][: CONTEXT - 1] + [END]
+    if words is None and (renumbered or tokenize is None):
+        tower = "the small text tower" if renumbered else "us"
+        raise InputError(f"text {text!r} is not known to {tower}, expected one of {', '.join(WORDS)}")
+    ids = [START, *(tokenize(text) if words is None and tokenize else words or ())][: CONTEXT - 1] + [END]
     if renumbered:
         ids = [KNOWN.index(token) for token in ids]
     return torch.tensor(ids + [0] * (CONTEXT - len(ids)))
-
-
-def _tokenized(text: str) -> list[int]:
-    """Tokens of any text, without start and end."""
-    try:
-        from transformers import CLIPTokenizer  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise MissingExtraError("transformers", "hf", f"CLIP's tokens of {text!r}") from None
-    return CLIPTokenizer.from_pretrained(TOKENIZER)(text, add_special_tokens=False)["input_ids"]
 
 
 class TextBlock(nn.Module):

@@ -1,13 +1,12 @@
 """CLIP's text tower: tokens, causality, and the layouts of its weights."""
 
 import re
-import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from posewright.core.errors import InputError, MissingExtraError
+from posewright.core.errors import InputError
 from posewright.nn.checkpoints import official_key
 from posewright.nn.clip_text import (
     CONTEXT,
@@ -69,12 +68,15 @@ def test_law_renumbered_tokens_are_the_same_words(text):
     assert plain.argmax() == small.argmax()
 
 
-def test_other_texts_need_the_tokenizer_and_a_tower_that_knows_words(monkeypatch):
+def test_other_texts_need_a_tokenizer_and_a_tower_that_knows_words():
     with pytest.raises(InputError, match="not known to the small text tower"):
         tokens_of("juggling", renumbered=True)
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingExtraError, match=r"posewright\[hf\]"):
+    with pytest.raises(InputError, match="'juggling' is not known to us"):
         tokens_of("juggling")
+    assert tokens_of("juggling", tokenize=lambda text: [len(text)])[:3].tolist() == [START, 8, END]
+    long = tokens_of("on and on", tokenize=lambda text: range(1, 200))
+    assert len(long) == CONTEXT
+    assert int(long[-1]) == END
 
 
 def test_law_a_token_sees_those_before_it_only():

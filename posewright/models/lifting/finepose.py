@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from posewright.core.errors import InputError
+from posewright.core.errors import InputError, MissingExtraError
 from posewright.core.weights import Paper, Weights
 from posewright.nn.attention import attend, check_heads
 from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments, unwrap
@@ -63,6 +63,7 @@ LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="all")
 DEAD = (r"prompts\.tower\.",)
 """CLIP is frozen, unless it is the stand-in."""
 
+TOKENIZER = "openai/clip-vit-base-patch32"
 PART_TEXTS = ("A person", "speed", "head", "body", "arm", "leg")
 """The words of the prompt but the action, as published."""
 SLOTS = {
@@ -298,7 +299,7 @@ class Model(PoseDiffusion):
         return {"whole": whole.expand(windows, -1), "prompt": prompt.expand(windows, -1, -1)}
 
     def _tokens(self, text: str) -> Tensor:
-        return tokens_of(text, self.settings.stand_in)
+        return tokens_of(text, self.settings.stand_in, clip_tokens)
 
     def _check_vocabulary(self) -> None:
         """Refuse a text tower whose words are not CLIP's."""
@@ -308,6 +309,19 @@ class Model(PoseDiffusion):
                 f"finepose: a text tower of {c.text_vocabulary} words, expected CLIP's {VOCABULARY}: tell it prompts "
                 "by `denoiser.prompts` and their tokens"
             )
+
+
+def clip_tokens(text: str) -> list[int]:
+    """Tokens of any text by CLIP's tokenizer, which transformers downloads for the user, without start and end.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+    """
+    try:
+        from transformers import CLIPTokenizer  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise MissingExtraError("transformers", "hf", f"CLIP's tokens of {text!r}") from None
+    return CLIPTokenizer.from_pretrained(TOKENIZER)(text, add_special_tokens=False)["input_ids"]
 
 
 # --------------------------------------------------------------------------------------------- checkpoints

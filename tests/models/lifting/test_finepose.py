@@ -1,5 +1,6 @@
 """FinePOSE: its prompts, with and without the action, its checkpoints, and that it learns."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 import posewright as pw
-from posewright.core.errors import InputError
+from posewright.core.errors import InputError, MissingExtraError
 from posewright.evaluate.lifters import as_lifter, read_weights, save_lifter
 from posewright.evaluate.windows import run_clip, run_hypotheses
 from posewright.metrics.hypotheses import p_agg
@@ -156,12 +157,15 @@ def test_wrong_settings_say_what_was_expected(config, changes, said):
         small(config, **changes)
 
 
-def test_wrong_actions_say_what_was_expected():
+def test_wrong_actions_say_what_was_expected(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
     x = keypoints()
     with pytest.raises(InputError, match="1 actions for 2 windows"):
         small().hypotheses(x, actions=["Walking"])
     with pytest.raises(InputError, match="prompts parts"):
         small(PARTS).hypotheses(x, actions=["Walking", "Walking"])
+    with pytest.raises(MissingExtraError, match=r"posewright\[hf\]"):
+        small(stand_in=False, text_layers=1, action="juggling")
     with pytest.raises(InputError, match="64 words"):
         small(stand_in=False, text_layers=1, text_vocabulary=64)(x)
     model, tokens = small(), torch.ones(1, 7, CONTEXT, dtype=torch.long)
