@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from posewright.models.tracking.left_right import back_view, best_labels, person_size, repair_swaps
+from posewright.models.tracking.left_right import best_labels, person_size, repair_swaps
 from posewright.skeletons.joint_sets import COCO_17, H36M_17, MEDIAPIPE_33
 
 FPS = 30.0
@@ -161,18 +161,3 @@ def test_real_exchange_seen_by_the_other_cameras():
             assert swapped[:38, 0].mean() < 0.02
         else:
             assert swapped.mean() < 0.01
-
-
-def test_a_back_is_believed_more_than_a_front():
-    back = walker(side_on=False)
-    back[..., 0] *= -1  # the sides in the order in which a back shows them
-    shown = back_view(back[:, 0], MEDIAPIPE_33, person_size(back)[0])
-    assert (shown > 0.9).all()
-    assert not back_view(walker(side_on=False)[:, 0], MEDIAPIPE_33, 400.0).any()
-    assert not back_view(np.full((3, 17, 2), np.nan), COCO_17, 400.0).any()
-    # one exchange, and the longer part is named as a front: still the part that shows a back is right
-    halves = exchange(back, list(range(70)))
-    repaired, _, swapped = repair_swaps(halves, np.ones((120, 1, 33)), MEDIAPIPE_33, FPS)
-    assert swapped[:70].all()
-    assert not swapped[70:].any()
-    np.testing.assert_array_equal(repaired, back)
