@@ -7,9 +7,9 @@ import numpy as np
 
 from posewright.structures.motion import Motion
 
-DISTRUST_JOINT = 0.12
+DISTRUST_JOINT = 0.25
 """Metres: a joint whose expected error (root mean square, relative to the pelvis) is larger is not to be trusted."""
-DISTRUST_FRAME = 0.08
+DISTRUST_FRAME = 0.2
 """Metres: nor is a frame in which the expected error, root mean square over the joints, is larger."""
 
 

@@ -4,7 +4,7 @@ The truth is brought to the lifter's body size (`raylift.TRUNK_AND_LEG_METRES`) 
 not see size, and the error model speaks of a person of that size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,7 @@ def errors_on_view(
     model: raylift_errors.Model,
     skeleton: Skeleton = COCO_FEET_21,
     true_size: bool = False,
+    hidden: tuple[str, ...] = (),
 ) -> ErrorsOnView:
     """Lift a view's noisy keypoints and compare what was expected with the truth.
 
@@ -55,8 +56,12 @@ def errors_on_view(
         model: of its errors.
         skeleton: joint set of the keypoints.
         true_size: leave the truth in the size in which it was recorded.
+        hidden: names of keypoints that are missing throughout.
     """
     keypoints, camera = keypoints_of(view, skeleton, corruption)
+    lost = np.isin(keypoints.skeleton.joint_names, hidden)
+    sure = np.where(lost, 0, keypoints.confidence).astype(np.float32)
+    keypoints = replace(keypoints, confidence=sure)
     points, _ = lift_points(keypoints, camera, model=lifter)
     found = lift_errors(keypoints, camera, points, lifter, model)[0]
     assert found is not None

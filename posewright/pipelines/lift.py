@@ -23,6 +23,7 @@ from posewright.geometry.cameras import default_focal, remove_intrinsics, undist
 from posewright.geometry.resection import root_translation
 from posewright.models import list_models
 from posewright.models.lifting import raylift, raylift_errors
+from posewright.pipelines.detector_errors import detector_scale
 from posewright.pipelines.frame_rate import from_rate, to_rate
 from posewright.pipelines.lift_animals import check_kinds, gives_animals, lift_animal
 from posewright.pipelines.lift_errors import (
@@ -219,7 +220,8 @@ def lift_errors(
     """
     rays, confidence = keypoint_rays(honest_confidence(keypoints), camera)
     known = camera.focal_source != "assumed"
-    return people_errors(lifter, rays, confidence, points, keypoints.fps, known, model)
+    scale = detector_scale(keypoints.skeleton, known)
+    return people_errors(lifter, rays, confidence, points, keypoints.fps, known, model, scale)
 
 
 def gives_feet(model: raylift.Model | Lifter) -> bool:

@@ -109,6 +109,8 @@ class TrackErrors:
     root: np.ndarray
     """(T, 3) float32, metres: where the pelvis was put."""
     fps: float
+    scale: np.ndarray | None = None
+    """(27,) factors on the deviations, for keypoints that err otherwise than in training; None: all 1."""
 
     def __len__(self) -> int:
         return len(self.features)
@@ -130,6 +132,8 @@ class TrackErrors:
         F = np.concatenate([np.zeros((n, 1, 3, K), np.float32), factor.numpy().reshape(n, -1, 3, K)], axis=1)
         sigma = diagonal.sqrt().numpy().reshape(n, -1, 3)
         sigma = np.concatenate([np.zeros((n, 1, 3), np.float32), sigma], axis=1)
+        if self.scale is not None:
+            F, sigma = F * self.scale[:, None, None], sigma * self.scale[:, None]
         turn = np.repeat(axes.swapaxes(-1, -2)[:, None], ROOT + 1, axis=1)
         turn[:, ROOT, :, 2] = self.root[part]
         return Gaussians((turn @ F).astype(np.float32), (turn * sigma[:, :, None]).astype(np.float32))
@@ -216,8 +220,12 @@ def people_errors(
     fps: float,
     focal_known: bool,
     model: raylift_errors.Model | None = None,
+    scale: np.ndarray | None = None,
 ) -> list[tuple[slice, TrackErrors] | None]:
-    """As `track_errors` for everybody (T, P, ...): the frames from first to last seen, and the errors there."""
+    """As `track_errors` for everybody (T, P, ...): the frames from first to last seen, and the errors there.
+
+    `scale` (27,): see `TrackErrors`.
+    """
     found: list[tuple[slice, TrackErrors] | None] = []
     for p in range(points.shape[1]):
         there = np.flatnonzero(np.isfinite(points[:, p]).all((-1, -2)))
@@ -226,7 +234,8 @@ def people_errors(
             continue
         part = slice(int(there[0]), int(there[-1]) + 1)
         track = (rays[part, p], confidence[part, p], _bridged_points(points[part, p]))
-        found.append((part, track_errors(lifter, *track, fps, focal_known, model)))
+        errors = track_errors(lifter, *track, fps, focal_known, model)
+        found.append((part, replace(errors, scale=scale)))
     return found
 
 

@@ -7,7 +7,7 @@ from posewright.motion.trust import DISTRUST_FRAME, frame_error
 from posewright.structures.motion import Motion
 from posewright.viewer.packing import JOINT_STEP, PackedArray, pack_quantised
 
-LEVEL = 0.8
+LEVEL = 0.5
 """The regions shown hold the truth, relative to the pelvis, with this probability."""
 
 

@@ -14,7 +14,7 @@ const LAYERS = [
   ["trails", "Trails", "Paths of hands, feet and pelvis"],
   ["contacts", "Contacts", "Marks under feet that are on the floor"],
   ["raw", "Raw joints", "Joints before smoothing and cleaning"],
-  ["spread", "Uncertainty", "Regions that hold the joints, relative to the pelvis, with 80 % probability"],
+  ["spread", "Uncertainty", "Regions that hold the joints, relative to the pelvis, as often as not"],
   ["camera", "Camera", "Where the camera stood that filmed"],
 ];
 // Told apart with every common colour vision (after Okabe and Ito), tuned for each ground.

@@ -2,7 +2,7 @@
 
 const TRAIL_SECONDS = 1.4;
 const TRAIL_SEGMENTS = 36;
-const SPREAD_LEFT_OUT = /clavicle|ear|nose|heel|spine|neck/;
+const SPREAD_LEFT_OUT = /clavicle|ear|nose|heel|spine|neck|hip|shoulder|thorax/;
 const TRAIL_JOINTS = ["left_wrist", "right_wrist", "left_ankle", "right_ankle", "pelvis"];
 
 class Scene {
@@ -79,7 +79,7 @@ class Scene {
     });
   }
 
-  /** A translucent region around each joint of trunk, arms and legs; longest along the ray, where one camera sees least. */
+  /** A translucent region around head, elbows, hands, knees and feet; longest along the ray, where one camera sees least. */
   addSpread(p, frame, pose, colour, glass) {
     const { spread, spread_radius: radii } = this.clip.arrays;
     const start = (Math.round(frame) * this.clip.people + p) * this.clip.joints;
@@ -88,7 +88,7 @@ class Scene {
       if (!pose[j] || !(radius > 0) || SPREAD_LEFT_OUT.test(name)) return;
       const axis = [0, 1, 2].map((k) => spread[3 * (start + j) + k]);
       const reach = norm(axis), half = scale(axis, Math.max(reach - radius, 0) / (reach || 1));
-      pushPart(glass, part(subtract(pose[j], half), add(pose[j], half), radius, radius), colour, 0.16, 0);
+      pushPart(glass, part(subtract(pose[j], half), add(pose[j], half), radius, radius), colour, 0.1, 0);
     });
   }
 
