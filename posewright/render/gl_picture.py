@@ -477,7 +477,8 @@ def _used(mesh: Mesh) -> np.ndarray:
 
 def _whole(mesh: Mesh) -> np.ndarray:
     """Which faces (F,) have finite corners."""
-    return np.isfinite(mesh.vertices).all(-1)[mesh.faces].all(-1)
+    finite = np.isfinite(mesh.vertices[mesh.faces]).all(axis=(1, 2))
+    return np.asarray(finite)
 
 
 def _vertices(mesh: Mesh) -> np.ndarray:
