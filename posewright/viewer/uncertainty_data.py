@@ -37,8 +37,8 @@ def regions(covariance: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, n
     size = np.sqrt(chi2.ppf(level, 3) * values.clip(0))
     axis = vectors[..., 2]
     turn = np.where((axis[1:] * axis[:-1]).sum(-1) < 0, -1.0, 1.0)
-    sign = np.cumprod(np.concatenate([np.ones_like(turn[:1]), turn]), axis=0) if len(axis) else 1.0
-    axis = axis * (sign * size[..., 2])[..., None] if len(axis) else axis
+    sign = np.cumprod(np.concatenate([np.ones_like(axis[:1, ..., 0]), turn]), axis=0)
+    axis = axis * (sign * size[..., 2])[..., None]
     radius = np.sqrt((size[..., :2] ** 2).mean(-1))
     axis[~known], radius[~known] = np.nan, np.nan
     return axis, radius

@@ -67,3 +67,10 @@ def test_contract_missing_joints_have_no_region(motion):
     axis, radius = regions(covariance)
     assert np.isnan(axis[0]).all()
     assert np.isfinite(radius[1:]).all()
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_contract_a_photo_has_regions_too(motion, frames):
+    axis, radius = regions(motion.pose_covariance[:frames])
+    assert axis.shape == (frames, 1, 26, 3)
+    assert np.isfinite(radius).all()
