@@ -32,7 +32,7 @@ def test_learns_and_averages():
     torch.manual_seed(0)
     model = Small()
     before = _loss(model, _batch(10_000)).item()
-    options = TrainingOptions(minutes=0.06, warmup_steps=5, every=10_000, learning_rate=1e-2)
+    options = TrainingOptions(None, steps=400, warmup_steps=5, every=10_000, learning_rate=1e-2)
     averaged = train(model, _batch, _loss, options)
     assert _loss(averaged, _batch(10_000)).item() < 0.5 * before
     assert not averaged.training
