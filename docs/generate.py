@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs import readme_results, truth_results  # noqa: E402
+from docs import readme_results, truth_results, zoo_results  # noqa: E402
 from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
@@ -162,7 +162,18 @@ def truth() -> str:
     return readme_results.with_results(page, truth_results.table())
 
 
-PAGES: dict[str, Callable[[], str]] = {"zoo.md": zoo, "truth.md": truth, "../README.md": readme}
+def lifting_benchmark() -> str:
+    """Return the page of the open lifting benchmark with its tables as they are now."""
+    page = (ROOT / "docs" / "lifting_benchmark.md").read_text(encoding="utf-8")
+    return readme_results.with_results(page, zoo_results.table())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "zoo.md": zoo,
+    "truth.md": truth,
+    "lifting_benchmark.md": lifting_benchmark,
+    "../README.md": readme,
+}
 """Page under docs/ -> what makes it."""
 
 
