@@ -84,8 +84,7 @@ def read(path: str | Path, *, up: str = "y") -> Motion:
         up: up axis of the file, which TRC does not say: `y` (OpenSim) or `z`.
 
     Raises:
-        InputError: absent, cut off within a row, or not a TRC table. Fewer rows than the header promises,
-        which real
+        InputError: absent, cut off within a row, or not a TRC table. Fewer rows than the header promises, which real
             files have, is a warning.
     """
     with reading(path, "marker table (.trc)") as path:

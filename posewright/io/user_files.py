@@ -22,7 +22,7 @@ BROKEN = (
     ArithmeticError,
     EOFError,
     MemoryError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile, of a compression method it does not know
     RecursionError,
     RuntimeError,
     StopIteration,

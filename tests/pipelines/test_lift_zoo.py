@@ -54,6 +54,12 @@ def lifter(request):
     return small_lifter(request.param)
 
 
+FIXED_FRAMES = [name for name in SMALL if name.partition(":")[0] != "lifting/hot"]
+"""Those that do not choose frames: pruning chooses others in the mirrored clip."""
+SEQUENCES = [name for name in SMALL if small_lifter(name).facts.output_frames == "all"]
+"""Those that answer for all frames of a window."""
+
+
 @pytest.fixture(scope="module")
 def file(lifter, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
@@ -105,9 +111,9 @@ def test_contract_gaps_and_absences(lifter, clip):
     assert (result.confidence[~gone, 13] < 0.3).all()
 
 
-def test_law_a_mirrored_clip_gives_a_mirrored_result_with_flip(lifter, clip):
-    if "tpc" in str(lifter.network) or lifter.name == "lifting/hot":
-        pytest.skip("pruning chooses other frames in the mirrored clip")
+@pytest.mark.parametrize("name", FIXED_FRAMES)
+def test_law_a_mirrored_clip_gives_a_mirrored_result_with_flip(name, clip):
+    lifter = small_lifter(name)
     mirrored = clip[:, H36M_17.mirror] * [-1, 1] + [2 * 639.5, 0]
     a, b = (
         pw.lift(x, None, "h36m_17", SIZE, 50.0, FOCAL, model=lifter, flip=True, output="h36m_17").positions
@@ -118,9 +124,9 @@ def test_law_a_mirrored_clip_gives_a_mirrored_result_with_flip(lifter, clip):
     np.testing.assert_allclose(b, a, atol=2e-3 * np.abs(a).max())
 
 
-def test_law_blended_windows_equal_the_network_where_one_window_is_the_clip(lifter):
-    if lifter.facts.output_frames != "all":
-        pytest.skip("this method answers for one frame")
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_law_blended_windows_equal_the_network_where_one_window_is_the_clip(name):
+    lifter = small_lifter(name)
     x = torch.randn(
         lifter.window if lifter.window > 1 else 9, len(lifter.facts.skeleton), lifter.facts.channels
     )
