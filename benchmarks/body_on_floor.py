@@ -2,10 +2,10 @@
 
     python benchmarks/body_on_floor.py [--motion out/demo/motion.npz]
 
-`recorded`: three clips of `val` on their own shapes, joints with 10 mm of noise and a fifth missing; the truth says which
-vertices of the soles touch. `motion`: the people of a finished motion, as `run --body` fits them; the motion says which
-foot stands. *Raised* there is a body fitted without a floor and lifted by the same constant. Sliding: mean horizontal
-speed of vertices of the soles that touch. Writes results/body_on_floor.csv.
+`recorded`: three clips of `val` on their own shapes, joints with 10 mm of noise and a fifth missing; the truth says
+which vertices of the soles touch. `motion`: the people of a finished motion, as `run --body` fits them; the motion says
+which foot stands. *Raised* there is a body fitted without a floor and lifted by the same constant. Sliding: mean
+horizontal speed of vertices of the soles that touch. Writes results/body_on_floor.csv.
 """
 
 import argparse
@@ -94,7 +94,11 @@ def of_motion(body: BodyModel, motion: Motion) -> list[dict]:
             row = {"data": "motion", "person": motion.person_ids[p], "body": name}
             row |= standing_scores(points, touch, motion.fps)
             rows.append(
-                row | {"lowest_5_percent_mm": round(early, 1), "lowest_95_percent_mm": round(late, 1)}
+                row
+                | {
+                    "lowest_5_percent_mm": round(float(early), 1),
+                    "lowest_95_percent_mm": round(float(late), 1),
+                }
             )
     return rows
 
@@ -110,7 +114,7 @@ def standing_scores(points: np.ndarray, touch: np.ndarray, fps: float) -> dict[s
     slid = 1000 * fps * np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1)[both]
     return {
         "sliding_mm_s": round(float(slid.mean()), 1),
-        "deepest_mm": round(-1000 * points[..., 2].min(), 1),
+        "deepest_mm": round(float(-1000 * points[..., 2].min()), 1),
     }
 
 
