@@ -39,12 +39,12 @@ from posewright.evaluate.uncertainty import (
     best_of_mm,
     calibration_error,
     coverage,
-    energy_score_mm,
     scale_factor,
 )
 from posewright.evaluate.uncertainty_in_video import motion_squares
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
+from posewright.metrics.calibration import energy_score
 from posewright.models.lifting import raylift, raylift_errors
 from posewright.motion.trust import DISTRUST_FRAME, frame_error
 from posewright.pipelines.errors_on_views import ErrorsOnView, errors_on_view
@@ -150,10 +150,11 @@ def sample_scores(found: list[ErrorsOnView], samples: int, every: int) -> dict[s
             moves.append(_accelerations(view, whole[:4], view.errors.fps))
     x, y = np.concatenate(drawn, axis=1), np.concatenate(truth)
     best = best_of_mm(x, y)
+    energy = energy_score(x[:20].swapaxes(0, 1), y, whole_pose=True)
     names = ("truth", "estimate", "samples", "independent")
     return {
         "samples": samples,
-        "energy_score_mm": round(energy_score_mm(x[:20], y), 2),
+        "energy_score_mm": round(float(energy.mean()) / len(y[0]) ** 0.5, 2),  # per joint: root mean square
         **{f"best_of_{s}_mm": round(float(best[s - 1]), 2) for s in (1, 5, 20, samples) if s <= samples},
         "mean_of_samples_mm": round(float(MILLIMETRES * np.linalg.norm(x.mean(0) - y, axis=-1).mean()), 2),
         **{

@@ -1,9 +1,8 @@
-"""Is an uncertainty true? Coverage, calibration, sharpness and energy score of 3D joints, and calibrating it.
+"""Is an uncertainty true? Coverage and calibration of the errors of 3D joints, and calibrating them.
 
 Coverage: the share of joints that lie in the region which should hold a given share of them, the ellipsoid of a
-Gaussian, whose squared Mahalanobis distance has a chi-square law of 3 degrees of freedom. Sharpness: how large the
-regions are (smaller is better, among calibrated ones). Energy score: Gneiting and Raftery, "Strictly Proper Scoring
-Rules", JASA 2007, equation 22; of samples, joints of a pose together.
+Gaussian, whose squared Mahalanobis distance has a chi-square law of 3 degrees of freedom.
+Scores of hypotheses, such as the energy score, are in `metrics.calibration`.
 
 Convention: metres in, errors truth minus estimate; scores in millimetres where their name says so.
 """
@@ -60,25 +59,6 @@ def scale_factor(square: np.ndarray, level: float = CALIBRATED_AT) -> float:
     """
     square = square[np.isfinite(square)]
     return float(np.sqrt(np.quantile(square, level) / chi2.ppf(level, 3)))
-
-
-def energy_score_mm(samples: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over poses of E|X - y| - E|X - X'| / 2, with | | the root mean square over joints, millimetres.
-
-    Args:
-        samples: (S, N, J, 3) metres, S at least 2.
-        truth: (N, J, 3).
-    """
-    S = len(samples)
-    size = np.sqrt(samples.shape[-2])
-    near = np.linalg.norm((samples - truth).reshape(S, len(truth), -1), axis=-1).mean() / size
-    apart = sum(
-        np.linalg.norm((samples[a + 1 :] - samples[a]).reshape(S - a - 1, len(truth), -1), axis=-1)
-        .mean(-1)
-        .sum()
-        for a in range(S - 1)
-    )
-    return MILLIMETRES * float(near - apart / (S * (S - 1)) / size)
 
 
 def best_of_mm(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -140,6 +140,13 @@ def test_law_energy_score_of_a_gaussian_at_its_middle():
     assert float(diversity(drawn).mean()) == pytest.approx(20 * UNIT * math.sqrt(2), rel=0.01)
 
 
+@pytest.mark.parametrize("whole_pose", [False, True])
+def test_law_hypotheses_that_are_the_truth_score_nothing(whole_pose):
+    target = normal(10, 5, 3)
+    same = torch.stack([target, target], dim=-3)
+    torch.testing.assert_close(energy_score(same, target, whole_pose), torch.zeros(10).to(target))
+
+
 def test_law_the_energy_score_of_one_hypothesis_is_its_error():
     one, target = 0.1 * normal(6, 1, 5, 3), 0.1 * normal(6, 5, 3, seed=1)
     error = 1000 * (one[:, 0] - target).norm(dim=-1)
