@@ -4,9 +4,10 @@ Convention: node features are (*B, N, C), N nodes of C channels; every leading d
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from posewright.nn.attention import attend_heads
 
 
 def hop_groups(adjacency: Float[Tensor, "N N"], hops: int) -> Float[Tensor, "H N N"]:
@@ -55,7 +56,7 @@ class HopwiseAttention(nn.Module):
         nodes = x.shape[-2]
         heads = self.qkv(x).reshape(-1, nodes, 3, self.num_heads, x.shape[-1] // self.num_heads)
         q, k, v = (self.groups @ heads.permute(2, 0, 3, 1, 4)).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = attend_heads(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(x.shape))
 
 

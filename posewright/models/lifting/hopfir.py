@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from posewright.core.weights import Paper, Weights
-from posewright.nn.attention import check_heads
+from posewright.nn.attention import attend_heads, check_heads
 from posewright.nn.checkpoints import load_strictly
 from posewright.nn.graph import ModulatedGraphConvolution, bone_adjacency
 from posewright.nn.hop_attention import HopwiseAttention
@@ -115,7 +115,7 @@ class IntragroupJointRefinement(nn.Module):
 
     def forward(self, x: Float[Tensor, "B J C"]) -> Float[Tensor, "B J C"]:
         heads = self.qkv(self.norm(x)).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*heads.unbind(0), attn_mask=self.same_limb)
+        mixed = attend_heads(*heads.unbind(0), mask=self.same_limb)
         return x + self.refined * self.dropout(self.proj(mixed.transpose(1, 2).flatten(2)))
 
 
