@@ -12,6 +12,12 @@ counted once, no true root or scale (deployable), flip averaging as stated in th
 Named with `--methods`, methods with another paper's block are trained too (`PLUG_INS`); the claim that HopFIR's
 hop-wise attention helps SemGCN is `--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`.
 
+`lifting/raylift`, the default of `run`, is no published method; it stands beside them at the same size, trained on the
+same clips by its own loss. It reads rays and is told whether the focal length is known, and gets no mirrored windows.
+
+`--time-again` measures size and speed again, and nothing else, of what was trained: what else ran on the machine while
+a method was trained and scored does not count then.
+
 `--minutes` gives equal time in place of equal windows. `--size published` trains the smallest published size, where a
 GPU is there. One row per method, seed and condition goes to results/lifting_zoo.csv as soon as it is there; rows that
 are there, made with the same budget, are not made again, so that a run can be stopped at any time. Beside the scores:
@@ -33,23 +39,25 @@ from typing import Any
 import numpy as np
 import torch
 from row import RESULTS, provenance
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from posewright.core.files import atomic_path
 from posewright.datasets.mocap import load_mocap
 from posewright.datasets.synthetic import SyntheticClips
-from posewright.evaluate.lifters import Lifter, zoo
+from posewright.evaluate.lifters import RAYLIFT, Lifter, zoo
 from posewright.evaluate.lifting import SCORED, Corruption, evaluate_lifter, filmed
 from posewright.evaluate.windows import run_clip
 from posewright.models import create
-from posewright.pipelines.lift import lift_points
+from posewright.models.lifting import raylift
+from posewright.pipelines.lift import lift_points, run_windows
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.train.lifting import ZOO_CLIPS, train_lifter
-from posewright.train.loop import TrainingOptions
+from posewright.train.loop import TrainingOptions, train
 
 FRAMES = 27
 SMALL: dict[str, dict[str, Any]] = {
+    "lifting/raylift": {"dim": 72, "depth": 4, "heads": 4, "hidden": 288},
     "lifting/simple_baseline": {"linear_size": 232},
     "lifting/semgcn": {"hid_dim": 124},
     "lifting/videopose3d": {"filter_widths": (3, 3, 3), "channels": 168},
@@ -143,11 +151,12 @@ def network_of(name: str, size: str) -> nn.Module:
 
 def budget_of(arguments: argparse.Namespace) -> str:
     """What every method gets, in words."""
+    optimiser = f"Muon {arguments.muon:g} and AdamW" if arguments.muon else "AdamW"
     amount = f"{arguments.minutes:g} minutes" if arguments.minutes else f"{arguments.steps} steps"
-    return f"{amount} of {arguments.batch} windows, AdamW {arguments.learning_rate:g}, cosine"
+    return f"{amount} of {arguments.batch} windows, {optimiser} {arguments.learning_rate:g}, cosine"
 
 
-def trained(name: str, seed: int, arguments: argparse.Namespace) -> tuple[Lifter, float]:
+def trained(name: str, seed: int, arguments: argparse.Namespace) -> tuple[Lifter | raylift.Model, float]:
     """Train a method, or continue; and the seconds it took."""
     torch.manual_seed(seed)
     out = arguments.out / f"{name.replace('/', '_').replace(':', '_')}_{arguments.size}_{seed}"
@@ -160,52 +169,98 @@ def trained(name: str, seed: int, arguments: argparse.Namespace) -> tuple[Lifter
     options = TrainingOptions(
         arguments.minutes,
         arguments.learning_rate,
-        muon_learning_rate=None,
+        muon_learning_rate=arguments.muon or None,
         steps=None if arguments.minutes else arguments.steps,
         schedule="cosine",
         every=arguments.every,
     )
-    lifter = train_lifter(
-        network_of(name, arguments.size),
-        SyntheticClips(load_mocap("train"), ZOO_CLIPS, seed=seed),
-        options,
-        batch=arguments.batch,
-        seed=seed,
-        fps=50.0,
-        frames=FRAMES,
-        device=arguments.device,
-        out=out,
-    )
+    network = network_of(name, arguments.size)
+    clips = SyntheticClips(load_mocap("train"), ZOO_CLIPS, seed=seed)
+    if isinstance(network, raylift.Model):
+        lifter = train_raylift(network, clips, options, seed, arguments.batch, out)
+    else:
+        lifter = train_lifter(
+            network,
+            clips,
+            options,
+            batch=arguments.batch,
+            seed=seed,
+            fps=50.0,
+            frames=FRAMES,
+            device=arguments.device,
+            out=out,
+        )
     with (out / "log.csv").open() as stream:
         return lifter, float(list(csv.DictReader(stream))[-1]["seconds"])
 
 
-def mmacs_per_frame(name: str, lifter: Lifter) -> float:
+def train_raylift(
+    network: raylift.Model, clips: SyntheticClips, options: TrainingOptions, seed: int, batch: int, out: Path
+) -> raylift.Model:
+    """Train the default lifter on the clips that the others get, step by step."""
+
+    def batch_of(step: int) -> dict[str, Tensor]:
+        clips.generator.manual_seed((seed * 1_000_003 + step) % 2**63)
+        return clips.batch(batch, FRAMES)
+
+    def loss_of(model: nn.Module, given: dict[str, Tensor]) -> Tensor:
+        keypoints = torch.cat([given["rays"], given["confidence"][..., None]], -1)
+        return raylift.loss(model(keypoints, given["focal_known"]), given["joints"])
+
+    averaged = train(
+        network,
+        batch_of,
+        loss_of,
+        options,
+        checkpoint=out / "checkpoint.pt",
+        report=lambda model, progress: {},
+        log=out / "log.csv",
+    )
+    assert isinstance(averaged, raylift.Model)
+    return averaged
+
+
+def lift_clip(lifter: Lifter | raylift.Model, keypoints: Tensor) -> Tensor:
+    """Run either kind over a clip."""
+    if isinstance(lifter, raylift.Model):
+        return run_windows(lifter, keypoints, focal_known=True)
+    return run_clip(lifter, keypoints)
+
+
+def blank_clip(lifter: Lifter | raylift.Model, frames: int) -> Tensor:
+    """Keypoints of a clip as the lifter reads them, all zero."""
+    facts = raylift.LIFTING if isinstance(lifter, raylift.Model) else lifter.facts
+    return torch.zeros(frames, len(facts.skeleton), facts.channels)
+
+
+def mmacs_per_frame(name: str, lifter: Lifter | raylift.Model) -> float:
     """Millions of multiply-accumulates per frame of a clip: whatever windows it needs are counted.
 
     Counted on tensors without data, since on the processor those of attention and of packed layers are not seen.
     """
     device = "cpu" if name.startswith("lifting/semgcn") else "meta"  # it chooses its edges by their values
-    facts, network = lifter.facts, copy.deepcopy(lifter.network).to(device).requires_grad_(False)
-    keypoints = torch.zeros(COUNTED_FRAMES, len(facts.skeleton), facts.channels, device=device)
+    if isinstance(lifter, Lifter):
+        network = copy.deepcopy(lifter.network).to(device).requires_grad_(False)
+        counted = replace(lifter, network=network)
+    else:
+        counted = copy.deepcopy(lifter).to(device)
     with FlopCounterMode(display=False) as counter:
-        run_clip(replace(lifter, network=network), keypoints)
+        lift_clip(counted, blank_clip(lifter, COUNTED_FRAMES).to(device))
     return counter.get_total_flops() / 2 / COUNTED_FRAMES / 1e6
 
 
-def cost(name: str, lifter: Lifter) -> dict[str, str]:
+def cost(name: str, lifter: Lifter | raylift.Model) -> dict[str, str]:
     """Size and speed of a lifter over a clip."""
-    facts = lifter.facts
-    keypoints = torch.zeros(TIMED_FRAMES, len(facts.skeleton), facts.channels)
-    keypoints = keypoints.to(next(lifter.network.parameters()).device)
-    run_clip(lifter, keypoints)
+    network = lifter.network if isinstance(lifter, Lifter) else lifter
+    keypoints = blank_clip(lifter, TIMED_FRAMES).to(next(network.parameters()).device)
+    lift_clip(lifter, keypoints)
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        run_clip(lifter, keypoints)
+        lift_clip(lifter, keypoints)
         times.append(time.perf_counter() - start)
     return {
-        "parameters": str(sum(p.numel() for p in lifter.network.parameters())),
+        "parameters": str(sum(p.numel() for p in network.parameters())),
         "mmacs_per_frame": f"{mmacs_per_frame(name, lifter):.2f}",
         "frames_per_second": f"{TIMED_FRAMES / sorted(times)[1]:.0f}",
         "threads": str(torch.get_num_threads()),
@@ -260,21 +315,38 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def add_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    """Append rows with their own provenance; the whole file or nothing is written."""
+    """Append rows with their own provenance."""
     made = provenance()
-    every = [*read_rows(path), *({**row, **made} for row in rows)]
-    columns = list(dict.fromkeys(name for row in every for name in row))
+    write_all(path, [*read_rows(path), *({**row, **made} for row in rows)])
+
+
+def time_again(arguments: argparse.Namespace) -> None:
+    """Measure size and speed of trained methods, and write them into the rows that are there."""
+    rows, budget = read_rows(arguments.results), budget_of(arguments)
+    for name in arguments.methods:
+        own = [r for r in rows if (r["method"], r["size"], r["budget"]) == (name, arguments.size, budget)]
+        if own:
+            facts = cost(name, trained(name, int(own[0]["seed"]), arguments)[0])
+            print(name, facts, flush=True)
+            for row in own:
+                row |= facts
+    write_all(arguments.results, rows)
+
+
+def write_all(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write the whole file or nothing."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="")
         writer.writeheader()
-        writer.writerows(every)
+        writer.writerows(rows)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "--methods", nargs="+", choices=[*zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
+        "--methods", nargs="+", choices=[RAYLIFT, *zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--size", choices=("small", "published"), default="small")
@@ -282,9 +354,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--muon", type=float, default=0.02, help="its learning rate; 0: AdamW for all")
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--view-step", type=int, default=1, help="score every n-th test view")
     parser.add_argument("--flip", action="store_true", help="average with the mirrored clip")
+    parser.add_argument("--time-again", action="store_true", help="measure speed of what is there, no more")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("out/lifting_zoo"))
     parser.add_argument("--results", type=Path, default=RESULTS / "lifting_zoo.csv")
@@ -299,6 +373,9 @@ def main() -> None:
         name, seed = json.loads(arguments.one)
         sys.argv = sys.argv[: sys.argv.index("--one")]  # the command that a row names is the user's
         add_rows(arguments.results, measure(name, seed, arguments))
+        return
+    if arguments.time_again:
+        time_again(arguments)
         return
     for seed in arguments.seeds:
         for name in arguments.methods:

@@ -3,7 +3,7 @@
     options = TrainingOptions(minutes=60)
     averaged = train(model, batch_of, loss_of, options, checkpoint=Path("run.pt"))
 
-Matrices of hidden layers are trained by Muon, the rest by AdamW; the learning rate is warmed up and falls; the result
+Weights of hidden layers are trained by Muon, the rest by AdamW; the learning rate is warmed up and falls; the result
 is a moving average of the weights. A run that was stopped, or killed, continues from its checkpoint; where it is
 limited by steps and the batch of a step depends on nothing but the step, it ends with the same weights as if it had
 never stopped.
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from posewright.core.errors import InputError
-from posewright.train.muon import Muon
+from posewright.train.muon import Muon, hidden_weights
 from posewright.train.records import Recorder
 from posewright.train.team import Team
 
@@ -166,9 +166,8 @@ def one_step(
 def make_optimizers(
     model: nn.Module, options: TrainingOptions, team: Team
 ) -> tuple[torch.optim.AdamW, Muon | None]:
-    """AdamW and Muon; Muon gets the matrices inside `model.blocks`."""
-    blocks = getattr(model, "blocks", nn.ModuleList())
-    matrices = [p for p in blocks.parameters() if p.ndim == 2] if options.muon_learning_rate else []
+    """AdamW and Muon; Muon gets the weights of the hidden layers."""
+    matrices = hidden_weights(model) if options.muon_learning_rate else []
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     adamw = torch.optim.AdamW(

@@ -8,12 +8,15 @@ among the members of a team, since orthogonalising costs as much as a small batc
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posewright.train.team import Team
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz step, from the article."""
+
+NARROWEST = 16
+"""Rows and columns that a matrix has at least: what is thinner is no hidden layer."""
 
 
 def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -28,8 +31,30 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
+def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of a network's hidden layers: matrices, kernels of convolutions, stacks of a graph convolution.
+
+    The first and the last layer, embedding and head, are left out, and so are those that are narrower than
+    `NARROWEST`, tables that are looked up, and whatever is not called `weight`.
+    """
+    tables = (nn.Embedding, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
+    own = [dict(m.named_parameters(recurse=False)) for m in model.modules() if not isinstance(m, tables)]
+    weights = [o["weight"] for o in own if "weight" in o and o["weight"].ndim > 1]
+    return [w for w in dict.fromkeys(weights[1:-1]) if min(as_matrices(w).shape[1:]) >= NARROWEST]
+
+
+def as_matrices(weight: Tensor) -> Tensor:
+    """View a weight as matrices (B, m, n): a kernel (out, in, *size) is one; of a stack the last two dimensions are.
+
+    A kernel is told from a stack by its last dimension, which is small.
+    """
+    if weight.ndim > 2 and weight.shape[-1] < NARROWEST:
+        return weight.flatten(1)[None]
+    return weight.reshape(-1, *weight.shape[-2:])
+
+
 class Muon:
-    """Nesterov momentum, orthogonalised; for matrices of hidden layers, not embeddings, heads, norms or biases."""
+    """Nesterov momentum, orthogonalised; for weights of hidden layers, not embeddings, heads, norms or biases."""
 
     def __init__(self, matrices: Sequence[Tensor], momentum: float = 0.95, team: Team | None = None):
         self.team = team or Team()
@@ -44,9 +69,11 @@ class Muon:
         updates = [torch.empty_like(m) for m in self.matrices]
         for shape in sorted({tuple(self.matrices[i].shape) for i in self.own}):
             rows = [i for i in self.own if tuple(self.matrices[i].shape) == shape]
-            directions = torch.stack([self._direction(i) for i in rows])
-            for i, update in zip(rows, orthogonalised(directions), strict=True):
-                updates[i] = update * max(1.0, shape[0] / shape[1]) ** 0.5
+            directions = torch.stack([as_matrices(self._direction(i)) for i in rows])
+            m, n = directions.shape[-2:]
+            orthogonal = orthogonalised(directions.flatten(0, 1)) * max(1.0, m / n) ** 0.5
+            for i, update in zip(rows, orthogonal.view_as(directions), strict=True):
+                updates[i] = update.reshape(shape)
         self.team.share(updates)
         for matrix, update in zip(self.matrices, updates, strict=True):
             matrix.add_(update, alpha=-learning_rate)

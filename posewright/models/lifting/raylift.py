@@ -18,6 +18,7 @@ camera axes, relative to the pelvis; the first 24 are `BODY_24`.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ class Model(nn.Module):
         B, T, _ = features.shape
         extra = -T % self.config.patch
         features = torch.cat([features, features[:, -1:].expand(-1, extra, -1)], dim=1)
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.training):
+        half = torch.autocast(features.device.type, torch.bfloat16) if self.training else nullcontext()
+        with half:
             x = self.embed(features.reshape(B, (T + extra) // self.config.patch, -1))
             for block in self.blocks:
                 x = block(x)
