@@ -32,7 +32,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
-    """Return the weights of a network's hidden layers: matrices, kernels of convolutions, stacks of a graph convolution.
+    """Return the weights of hidden layers: matrices, kernels of convolutions, stacks of graph convolutions.
 
     The first and the last layer, embedding and head, are left out, and so are those that are narrower than
     `NARROWEST`, tables that are looked up, and whatever is not called `weight`.
@@ -80,7 +80,8 @@ class Muon:
 
     def _direction(self, i: int) -> Tensor:
         gradient = self.matrices[i].grad
-        assert gradient is not None, "call backward before step"
+        if gradient is None:  # a weight that the loss does not reach, as some published networks have
+            gradient = torch.zeros_like(self.matrices[i])
         self.average[i].lerp_(gradient, 1 - self.momentum)
         return gradient.lerp(self.average[i], self.momentum)
 

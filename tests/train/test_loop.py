@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from posewright.train.loop import Progress, TrainingOptions, learning_rate_factor, train
-from posewright.train.muon import Muon, orthogonalised
+from posewright.train.muon import Muon, as_matrices, hidden_weights, orthogonalised
 from posewright.train.team import Team, launch
 
 
@@ -72,6 +72,39 @@ def test_law_orthogonalised_keeps_singular_vectors():
     exact = torch.linalg.svd(x, full_matrices=False)
     polar = exact.U @ exact.Vh
     assert torch.cosine_similarity(orthogonalised(x).flatten(1), polar.flatten(1)).min() > 0.95
+
+
+def test_hidden_weights_are_matrices_kernels_and_stacks_but_not_embedding_head_tables_or_norms():
+    model = nn.ModuleDict(
+        {
+            "embedding": nn.Linear(34, 32),
+            "table": nn.Embedding(50, 32),
+            "norm": nn.LayerNorm((20, 32)),
+            "matrix": nn.Linear(32, 48),
+            "kernel": nn.Conv1d(48, 32, 3),
+            "thin": nn.Linear(32, 4),
+            "head": nn.Linear(32, 51),
+        }
+    )
+    hidden = hidden_weights(model)
+    assert [tuple(w.shape) for w in hidden] == [(48, 32), (32, 48, 3)]
+    assert [tuple(as_matrices(w).shape) for w in hidden] == [(1, 48, 32), (1, 32, 144)]
+    assert as_matrices(torch.zeros(3, 1, 36, 40)).shape == (3, 36, 40)
+
+
+def test_law_a_step_of_a_stack_is_that_of_its_matrices_and_what_has_no_gradient_stays():
+    torch.manual_seed(0)
+    stack, idle, kernel = (nn.Parameter(torch.randn(s)) for s in ((2, 24, 20), (24, 20), (24, 20, 3)))
+    stack.grad, kernel.grad = torch.randn_like(stack), torch.randn_like(kernel)
+    pair = [nn.Parameter(x.clone()) for x in (*stack.detach(), kernel.detach().flatten(1))]
+    for single, gradient in zip(pair, (*stack.grad, kernel.grad.flatten(1)), strict=True):
+        single.grad = gradient.clone()
+    before = idle.detach().clone()
+    Muon([stack, idle, kernel]).step(0.1)
+    Muon(pair).step(0.1)
+    torch.testing.assert_close(stack.detach(), torch.stack([p.detach() for p in pair[:2]]), atol=2e-3, rtol=0)
+    torch.testing.assert_close(kernel.detach().flatten(1), pair[2].detach(), atol=2e-3, rtol=0)
+    assert torch.equal(idle, before)
 
 
 def _member(team, folder):
