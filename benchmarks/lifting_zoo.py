@@ -342,12 +342,8 @@ def write_all(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "--methods", nargs="+", choices=[RAYLIFT, *zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
-    )
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is trained, where it is kept, and what it is scored on."""
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--size", choices=("small", "published"), default="small")
     parser.add_argument("--steps", type=int, default=2000)
@@ -357,10 +353,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--muon", type=float, default=0.02, help="its learning rate; 0: AdamW for all")
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--view-step", type=int, default=1, help="score every n-th test view")
-    parser.add_argument("--flip", action="store_true", help="average with the mirrored clip")
-    parser.add_argument("--time-again", action="store_true", help="measure speed of what is there, no more")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("out/lifting_zoo"))
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--methods", nargs="+", choices=[RAYLIFT, *zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
+    )
+    add_training_options(parser)
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored clip")
+    parser.add_argument("--time-again", action="store_true", help="measure speed of what is there, no more")
     parser.add_argument("--results", type=Path, default=RESULTS / "lifting_zoo.csv")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
