@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs import readme_results, truth_results, zoo_results  # noqa: E402
+from docs import probabilistic_results, readme_results, truth_results, zoo_results  # noqa: E402
 from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
@@ -168,10 +168,17 @@ def lifting_benchmark() -> str:
     return readme_results.with_results(page, zoo_results.table())
 
 
+def probabilistic_benchmark() -> str:
+    """Return the page of the benchmark of probabilistic lifters with its tables as they are now."""
+    page = (ROOT / "docs" / "probabilistic_benchmark.md").read_text(encoding="utf-8")
+    return readme_results.with_results(page, probabilistic_results.table())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "zoo.md": zoo,
     "truth.md": truth,
     "lifting_benchmark.md": lifting_benchmark,
+    "probabilistic_benchmark.md": probabilistic_benchmark,
     "../README.md": readme,
 }
 """Page under docs/ -> what makes it."""
