@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,6 +54,8 @@ class Lifter:
     statistics: Mapping[str, Tensor] | None = None
     """See `STATISTICS`."""
     variant: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What clips are run in; see `nn.half_precision`."""
 
     def to(self, device: str) -> "Lifter":
         """Move to a device."""

@@ -7,11 +7,13 @@ are where the method allows it. Methods that answer for the middle frame get one
 its first and last frame at either end, as published. Convolutions run over long pieces, padded likewise.
 
 On the processor, clips of several windows run through a twin of the network with packed linear layers
-(`nn.packed_linear`), which gives the same but for rounding.
+(`nn.packed_linear`), which gives the same but for rounding. A lifter of precision `bfloat16` runs through one whose
+hidden layers are in half precision.
 
 Memory does not grow with the clip but for keypoints and joints: `FRAMES_AT_ONCE` frames of windows are run together.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -19,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posewright.evaluate.lifters import Lifter
+from posewright.nn.half_precision import bfloat16, half_precision
 from posewright.nn.packed_linear import packed
 
 FRAMES_AT_ONCE = 1944
@@ -42,13 +45,14 @@ def run_clip(
     Returns:
         Joints in the lifter's joint set and units.
     """
-    if len(keypoints) >= PACKED_FROM:
-        lifter = replace(lifter, network=packed(lifter.network))
-    joints = _run(lifter, keypoints, overlap)
-    if not flip:
-        return joints
-    mirrored = _run(lifter, mirrored_keypoints(lifter, keypoints), overlap)
-    return (joints + mirrored_joints(lifter, mirrored)) / 2
+    network, precision = ready(lifter, keypoints)
+    lifter = replace(lifter, network=network)
+    with precision:
+        joints = _run(lifter, keypoints, overlap)
+        if not flip:
+            return joints
+        mirrored = _run(lifter, mirrored_keypoints(lifter, keypoints), overlap)
+        return (joints + mirrored_joints(lifter, mirrored)) / 2
 
 
 @torch.inference_mode()
@@ -59,16 +63,25 @@ def run_hypotheses(
 
     Where windows overlap, hypotheses of the same number are blended.
     """
-    network = packed(lifter.network) if len(keypoints) >= PACKED_FROM else lifter.network
+    network, precision = ready(lifter, keypoints)
     sampler = replace(lifter, network=_Hypotheses(network))
 
     def run(x: Tensor) -> Tensor:
-        return _run(sampler, x, overlap).unflatten(1, (-1, len(lifter.facts.output_skeleton)))
+        with precision:
+            return _run(sampler, x, overlap).unflatten(1, (-1, len(lifter.facts.output_skeleton)))
 
     hypotheses = run(keypoints)
     if not flip:
         return hypotheses
     return torch.cat([hypotheses, mirrored_joints(lifter, run(mirrored_keypoints(lifter, keypoints)))], 1)
+
+
+def ready(lifter: Lifter, keypoints: Tensor) -> tuple[nn.Module, AbstractContextManager]:
+    """Return the lifter's network as it should run on a clip, and the context to run it in."""
+    if lifter.precision == "bfloat16":
+        context = bfloat16(keypoints.device.type)
+        return half_precision(lifter.network), context
+    return packed(lifter.network) if len(keypoints) >= PACKED_FROM else lifter.network, nullcontext()
 
 
 class _Hypotheses(nn.Module):

@@ -59,10 +59,11 @@ def attend_heads(
     """Scaled dot-product attention of every head; with `mask`, a token sees those where its row is true.
 
     On the processor few tokens with narrow heads, such as the joints of a pose, go through plain matrix products:
-    with two threads PyTorch's fused kernel takes two to three times as long for them, forwards and backwards.
+    with two threads PyTorch's fused kernel takes two to three times as long for them, forwards and backwards. In half
+    precision the fused one keeps the scores in float32.
     """
     few = k.shape[-2] <= FEW_TOKENS and q.shape[-1] <= NARROW_HEAD
-    if causal or not few or q.device.type != "cpu":
+    if causal or not few or q.device.type != "cpu" or q.dtype not in (torch.float32, torch.float64):
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
     scores = q * (q.shape[-1] ** -0.5 if scale is None else scale) @ k.transpose(-2, -1)
     if mask is not None:

@@ -20,16 +20,20 @@ ROWS = 2048
 
 
 class PackedLinear(nn.Module):
-    """A linear layer in oneDNN's layout: no gradients, float32 on the processor only; parameters are the original's."""
+    """A linear layer in oneDNN's layout: no gradients, on the processor only; parameters are the original's.
 
-    def __init__(self, linear: nn.Linear):
+    What it takes is brought to its precision, and what it gives is in it.
+    """
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.weight = linear.weight
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS)
+        self.weight, self.dtype = linear.weight, dtype
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(dtype), ROWS)
         self.bias = linear.bias
+        self.added = None if linear.bias is None else linear.bias.detach().to(dtype)
 
     def forward(self, x: Float[Tensor, "*B C"]) -> Float[Tensor, "*B D"]:
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.added, "none", [], "")
 
 
 def can_pack(network: nn.Module) -> bool:

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from posewright.nn.hidden_layers import NARROWEST, hidden_layers
 from posewright.train.team import Team
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz step, from the article."""
-
-NARROWEST = 16
-"""Rows and columns that a matrix has at least: what is thinner is no hidden layer."""
 
 
 def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -32,22 +30,12 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
-    """Return the weights of hidden layers: matrices, kernels of convolutions, stacks of graph convolutions.
-
-    The first and the last layer, embedding and head, are left out, and so are those that are narrower than
-    `NARROWEST`, tables that are looked up, and whatever is not called `weight`.
-    """
-    tables = (nn.Embedding, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)
-    own = [dict(m.named_parameters(recurse=False)) for m in model.modules() if not isinstance(m, tables)]
-    weights = [o["weight"] for o in own if "weight" in o and o["weight"].ndim > 1]
-    return [w for w in dict.fromkeys(weights[1:-1]) if min(as_matrices(w).shape[1:]) >= NARROWEST]
+    """Return the weights of hidden layers: matrices, kernels of convolutions, stacks of graph convolutions."""
+    return [p for p in dict.fromkeys(m.weight for m in hidden_layers(model)) if isinstance(p, nn.Parameter)]
 
 
 def as_matrices(weight: Tensor) -> Tensor:
-    """View a weight as matrices (B, m, n): a kernel (out, in, *size) is one; of a stack the last two dimensions are.
-
-    A kernel is told from a stack by its last dimension, which is small.
-    """
+    """View a weight as matrices (B, m, n), as `nn.hidden_layers.matrix_shape` tells kernels from stacks."""
     if weight.ndim > 2 and weight.shape[-1] < NARROWEST:
         return weight.flatten(1)[None]
     return weight.reshape(-1, *weight.shape[-2:])

@@ -106,7 +106,11 @@ class Model(nn.Module):
         if strided and self.config.dense:
             raise ValueError("videopose3d: dense kernels cannot be strided; call it with strided=False")
         x = keypoints.flatten(2).transpose(1, 2)
-        x = F.conv1d(x, self.expand.weight, stride=self.config.filter_widths[0] if strided else 1)
+        x = (
+            F.conv1d(x, self.expand.weight, stride=self.config.filter_widths[0])
+            if strided
+            else self.expand(x)
+        )
         x = self.dropout(F.relu(self.expand_norm(x)))
         for block in self.blocks:
             x = block(x, strided)
