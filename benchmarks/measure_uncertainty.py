@@ -22,10 +22,11 @@ from truth import view_of
 
 from posewright.core.errors import InputError
 from posewright.datasets.synth import read_truth
-from posewright.evaluate.uncertainty import GROUPS, coverage, scale_factor
+from posewright.evaluate.uncertainty import CALIBRATED_AT, GROUPS
 from posewright.evaluate.uncertainty_in_video import motion_squares
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
+from posewright.metrics.calibration import LEVELS, conformal_factor, coverage, levels_of
 from posewright.pipelines import detector_errors
 from posewright.pipelines.video_to_motion import RunOptions, find_people, keypoints_to_motion
 from posewright.skeletons.joint_sets import RIG_26
@@ -50,15 +51,16 @@ def main() -> None:
     poses, places = measure(clips, arguments.keypoints)
     present = json.loads(OUTPUT.read_text("utf-8"))["factors"]
     names = {g: [n for n in joints if n in RIG_26.joint_names] for g, joints in GROUPS.items()}
-    more = {g: scale_factor(poses[:, RIG_26.indices(*joints)].ravel()) for g, joints in names.items()}
-    more[detector_errors.PELVIS] = scale_factor(places[:, 0])
+    squares = {g: poses[:, RIG_26.indices(*joints)] for g, joints in names.items()}
+    squares[detector_errors.PELVIS] = places[:, 0]
+    more = {g: float(conformal_factor(square, CALIBRATED_AT)) for g, square in squares.items()}
     factors = {g: present[g] * factor for g, factor in more.items()}
-    shares = {str(level): round(share, 4) for level, share in coverage(poses[:, 1:]).items()}
+    shares = coverage(levels_of(poses[:, 1:].ravel())) / 100
     found = {
         "about": __doc__,
         "clips": len(clips),
         "frames": len(places),
-        "coverage_before": shares,
+        "coverage_before": {str(p): round(float(c), 4) for p, c in zip(LEVELS, shares, strict=True)},
         "factors": {g: round(f, 4) for g, f in factors.items()},
     }
     OUTPUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

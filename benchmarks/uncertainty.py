@@ -12,10 +12,12 @@ With `--clips`, the folder in which `benchmarks/truth.py --keep` left its render
 --samples`, keypoints found in the pictures, against the truth of the rendered people of `val`, in the body size of the
 run. Their factors were measured on rendered people of `train` (`benchmarks/measure_uncertainty.py`).
 
-Writes results/uncertainty.csv: coverage at 50, 80 and 95 %, calibration error (mean difference of coverage and level),
-sharpness (mean standard deviation of one coordinate, relative to the pelvis, mm), energy score, MPJPE of the estimate
-and of the best of 1, 5, 20 and all samples (oracle), of the mean of the samples (deployable), and accelerations of
-truth, estimate, samples, and of samples drawn for each frame by itself.
+Writes results/uncertainty.csv: coverage of the 50, 80 and 95 % regions (a share), calibration error (percent, over all
+levels), sharpness (mean standard deviation of one coordinate, relative to the pelvis, mm), energy score, MPJPE of the
+estimate, of the best of 1, 5, 20 and all samples, expected over all choices from those there are (oracle), and of the
+mean of the samples (deployable); accelerations of truth, estimate, samples, and of samples drawn for each frame by
+itself. Older rows have a calibration error that is a share, over 19 levels (`calibration_error`), and the best of the
+first S samples (`best_of_5_mm`) in place of the expected best.
 """
 
 import argparse
@@ -33,18 +35,24 @@ from posewright.datasets.mocap import load_mocap
 from posewright.datasets.synth import read_truth
 from posewright.evaluate.lifting import Corruption, View, filmed
 from posewright.evaluate.uncertainty import (
+    CALIBRATED_AT,
     GROUPS,
     RECORDED,
     acceleration,
-    best_of_mm,
-    calibration_error,
-    coverage,
-    scale_factor,
 )
 from posewright.evaluate.uncertainty_in_video import motion_squares
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
-from posewright.metrics.calibration import energy_score
+from posewright.metrics.calibration import (
+    LEVELS,
+    calibration_error,
+    conformal_factor,
+    coverage,
+    energy_score,
+    levels_of,
+)
+from posewright.metrics.hypotheses import p_best_of
+from posewright.metrics.position import mpjpe
 from posewright.models.lifting import raylift, raylift_errors
 from posewright.motion.trust import DISTRUST_FRAME, frame_error
 from posewright.pipelines.errors_on_views import ErrorsOnView, errors_on_view
@@ -108,9 +116,10 @@ def seen_so(condition: Condition, views: list[View], model: raylift_errors.Model
 
 def coverage_row(square: np.ndarray) -> dict[str, float]:
     """Coverage at the three levels and the calibration error."""
-    shares = coverage(square)
-    row = {f"coverage_{int(100 * level)}": round(share, 4) for level, share in shares.items()}
-    return row | {"calibration_error": round(calibration_error(square), 4)}
+    levels = levels_of(square.ravel())
+    shares = coverage(levels) / 100
+    row = {f"coverage_{int(100 * p)}": round(float(c), 4) for p, c in zip(LEVELS, shares, strict=True)}
+    return row | {"calibration_error_percent": round(float(calibration_error(levels)), 2)}
 
 
 def scores(found: list[ErrorsOnView], samples: int, every: int) -> dict[str, float]:
@@ -148,15 +157,16 @@ def sample_scores(found: list[ErrorsOnView], samples: int, every: int) -> dict[s
         truth.append(view.truth[::every, 1:])
         if view.valid.all():
             moves.append(_accelerations(view, whole[:4], view.errors.fps))
-    x, y = np.concatenate(drawn, axis=1), np.concatenate(truth)
-    best = best_of_mm(x, y)
-    energy = energy_score(x[:20].swapaxes(0, 1), y, whole_pose=True)
+    x, y = np.concatenate(drawn, axis=1).swapaxes(0, 1), np.concatenate(truth)
+    numbers = [s for s in dict.fromkeys((1, 5, 20, samples)) if s <= samples]
+    best = p_best_of(x, y, numbers).mean(0)
+    energy = energy_score(x[:, :20], y, whole_pose=True)
     names = ("truth", "estimate", "samples", "independent")
     return {
         "samples": samples,
         "energy_score_mm": round(float(energy.mean()) / len(y[0]) ** 0.5, 2),  # per joint: root mean square
-        **{f"best_of_{s}_mm": round(float(best[s - 1]), 2) for s in (1, 5, 20, samples) if s <= samples},
-        "mean_of_samples_mm": round(float(MILLIMETRES * np.linalg.norm(x.mean(0) - y, axis=-1).mean()), 2),
+        **{f"expected_best_of_{s}_mm": round(float(mm), 2) for s, mm in zip(numbers, best, strict=True)},
+        "mean_of_samples_mm": round(float(mpjpe(x.mean(1), y).mean()), 2),
         **{
             f"acceleration_{n}_m_s2": round(float(v), 2)
             for n, v in zip(names, np.mean(moves, axis=0), strict=True)
@@ -206,7 +216,7 @@ def swapped(condition: Condition, model: raylift_errors.Model, halves: dict) -> 
     exchanged = squares[CALIBRATED].copy()
     for names in GROUPS.values():
         own = [BODY_26.index(n) for n in names if n in RECORDED]
-        exchanged[:, own] /= scale_factor(squares[TESTED][:, own].ravel()) ** 2
+        exchanged[:, own] /= conformal_factor(squares[TESTED][:, own], CALIBRATED_AT) ** 2
     yield {"test": "swapped", **row} | coverage_row(exchanged[:, recorded])
 
 

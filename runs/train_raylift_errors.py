@@ -32,16 +32,9 @@ from posewright.core.files import atomic_path
 from posewright.datasets.mocap import load_mocap
 from posewright.datasets.synthetic import SyntheticClips
 from posewright.evaluate.lifting import Corruption, View, filmed
-from posewright.evaluate.uncertainty import (
-    CALIBRATED_AT,
-    GROUPS,
-    LEVELS,
-    RECORDED,
-    autocorrelation,
-    coverage,
-    scale_factor,
-)
+from posewright.evaluate.uncertainty import CALIBRATED_AT, GROUPS, RECORDED, autocorrelation
 from posewright.geometry.smooth_noise import LENGTHS, fit_correlation
+from posewright.metrics.calibration import LEVELS, conformal_factor, coverage, levels_of
 from posewright.models.lifting import raylift, raylift_errors
 from posewright.pipelines.errors_on_views import ErrorsOnView, errors_on_view
 from posewright.skeletons.joint_sets import BODY_26
@@ -173,7 +166,7 @@ def calibrate(model: raylift_errors.Model, found: dict[str, list[ErrorsOnView]])
         joints = [BODY_26.index(n) for n in names]
         recorded = [BODY_26.index(n) for n in names if n in RECORDED]
         square = np.concatenate([v.square[:, recorded].ravel() for v in views])
-        factors[group] = scale_factor(square)
+        factors[group] = float(conformal_factor(square, CALIBRATED_AT))
         scale[[j - 1 for j in joints]] = factors[group]
     known = [v for name, vs in found.items() if CONDITIONS[name].focal_known for v in vs]
     z = np.concatenate([v.root_z for v in known])
@@ -221,7 +214,8 @@ def main() -> None:
     model, seen, held = fit(raylift_errors.Model(), features, errors, minutes, options.seed)
     views = [v for v in filmed(load_mocap("val")) if v.sequence.subject in CALIBRATION_SUBJECTS]
     found = on_views(model, lifter, views)
-    before = {k: coverage(np.concatenate([v.square[:, 1:].ravel() for v in vs])) for k, vs in found.items()}
+    squares = {k: np.concatenate([v.square[:, 1:].ravel() for v in vs]) for k, vs in found.items()}
+    before = {k: coverage(levels_of(square)).round(2).tolist() for k, square in squares.items()}
     correlation = measure_correlation(model, found["noise 1 %"])
     factors = calibrate(model, found)
     card = {
@@ -229,9 +223,7 @@ def main() -> None:
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "nats_per_number_train": seen,
         "nats_per_number_other_clips": held,
-        "coverage_before_calibration": {
-            k: {str(a): round(b, 4) for a, b in c.items()} for k, c in before.items()
-        },
+        "coverage_before_calibration_percent": before,
         "levels": list(LEVELS),
         "factors": {k: round(v, 4) for k, v in factors.items()},
         "correlation": correlation,
@@ -244,7 +236,7 @@ def main() -> None:
         }
         save_file(state, part, metadata={"model": "lifting/raylift_errors", "licence": "Apache-2.0"})
     options.out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(card["factors"]), json.dumps(card["coverage_before_calibration"]))
+    print(json.dumps(card["factors"]), json.dumps(before))
     print(options.out, f"{options.out.stat().st_size / 1e6:.2f} MB, {card['minutes']} minutes")
 
 

@@ -6,8 +6,8 @@ to the size of the run's body, because one camera does not see size.
 
 import numpy as np
 
-from posewright.evaluate.uncertainty import mahalanobis
 from posewright.evaluate.video import SEEN, ViewTruth, score_keypoints
+from posewright.metrics.calibration import squared_distances
 from posewright.skeletons.joint_sets import RIG_26
 from posewright.structures.motion import Motion
 
@@ -50,9 +50,9 @@ def motion_squares(truth: ViewTruth, motion: Motion) -> tuple[np.ndarray, np.nda
         own @ c[t, q].astype(float) @ own.T for c in (motion.pose_covariance, motion.joint_covariance)
     )
     square = np.full(told.shape[:2], np.nan)
-    error = (true - true[:, :1]) - (told - told[:, :1])
-    square[:, 1:] = mahalanobis(error[:, 1:], pose[:, 1:])
-    return square, mahalanobis(true - told, place)
+    told_pose, true_pose = (x[:, 1:] - x[:, :1] for x in (told, true))
+    square[:, 1:] = squared_distances(told_pose, pose[:, 1:], true_pose)
+    return square, squared_distances(told, place, true)
 
 
 def _seen(truth: ViewTruth, t: np.ndarray, p: np.ndarray) -> np.ndarray:

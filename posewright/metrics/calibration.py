@@ -11,6 +11,9 @@ multivariate quantities", Test 17, 2008 (ranks from the centre outward); Kulesho
 Uncertainties for Deep Learning Using Calibrated Regression", ICML 2018 (calibration error); Vovk, Gammerman, Shafer,
 Algorithmic Learning in a Random World, 2005 (split conformal prediction).
 
+One squared Mahalanobis distance says both: `levels_of` makes the level of it, `conformal_factor` what is wrong with the
+scale of many. Who groups joints or changes the scale keeps the distances.
+
 Convention: joints (..., J, 3), covariances (..., J, 3, 3) square metres, hypotheses (..., H, J, 3), metres, tensors or
 numpy arrays. Levels lie in [0, 1]; coverage is in percent, lengths in millimetres. A joint that is NaN in the truth has
 the level NaN and is not scored; a NaN in what was predicted for it is an error, since no number could show it.
@@ -39,8 +42,8 @@ PAIRS_AT_ONCE = 4_000_000
 # ------------------------------------------------------------------------------------------------ levels
 
 
-def gaussian_levels(mean: Array, covariance: Array, target: Array) -> Array:
-    """Level of each truth under a Gaussian: the content of the ellipsoid through it.
+def squared_distances(mean: Array, covariance: Array, target: Array) -> Array:
+    """Squared Mahalanobis distance of each truth from a Gaussian, in its standard deviations.
 
     Args:
         mean: (..., J, 3) metres.
@@ -55,7 +58,24 @@ def gaussian_levels(mean: Array, covariance: Array, target: Array) -> Array:
         ValueError: shapes that do not fit.
     """
     (m, c, t), unwrap = as_tensors(mean, covariance, target)
-    return unwrap(_content(_mahalanobis(m, c, t)))
+    return unwrap(_mahalanobis(m, c, t))
+
+
+def levels_of(squared: Array) -> Array:
+    """Levels of squared distances of any shape: content of the ellipsoid there (chi-square, 3 degrees of freedom)."""
+    (x,), unwrap = as_tensors(squared)
+    return unwrap(_content(x))
+
+
+def gaussian_levels(mean: Array, covariance: Array, target: Array) -> Array:
+    """Level of each truth under a Gaussian: the content of the ellipsoid through it.
+
+    Arguments and errors as for `squared_distances`.
+
+    Returns:
+        (..., J), NaN where there is no truth.
+    """
+    return levels_of(squared_distances(mean, covariance, target))
 
 
 def sample_levels(hypotheses: Array, target: Array, seed: int = 0) -> Array:
@@ -125,28 +145,26 @@ def calibration_error(levels: Array) -> Array:
     return unwrap(PERCENT * (_area(edges[1:] - covered) - _area(edges[:-1] - covered)).sum())
 
 
-def conformal_factor(mean: Array, covariance: Array, target: Array, content: float = 0.8) -> Array:
+def conformal_factor(squared: Array, content: float = 0.8) -> Array:
     """By how much deviations must grow so that the region of a content holds that share of truths like these.
 
-    Split conformal prediction: on further data from the same source the region then holds at least `content`, whatever
-    the true distribution is. Multiply covariances by the square of it.
+    Split conformal prediction with the Mahalanobis distance as its score: on further data from the same source the
+    region then holds at least `content`, whatever the true distribution is. Multiply covariances by the square of it,
+    and divide squared distances by that.
 
     Args:
-        mean: (..., J, 3) metres, on data that the method was not trained on.
-        covariance: (..., J, 3, 3) square metres.
-        target: (..., J, 3) metres.
+        squared: of `squared_distances`, any shape, on data that the method was not trained on; NaN is not counted.
         content: in (0, 1).
 
     Returns:
         () factor; infinite where there are too few truths to tell.
     """
-    (m, c, t), unwrap = as_tensors(mean, covariance, target)
-    squared = _mahalanobis(m, c, t)
-    squared = squared[squared.isfinite()].sort().values
-    rank = math.ceil((len(squared) + 1) * _checked(content))
-    if rank > len(squared):
-        return unwrap(squared.new_tensor(torch.inf))
-    return unwrap((squared[rank - 1] / _squared_radius(content)).sqrt())
+    (x,), unwrap = as_tensors(squared)
+    x = x[x.isfinite()].sort().values
+    rank = math.ceil((len(x) + 1) * _checked(content))
+    if rank > len(x):
+        return unwrap(x.new_tensor(torch.inf))
+    return unwrap((x[rank - 1] / _squared_radius(content)).sqrt())
 
 
 # -------------------------------------------------------------------------------------- sharpness and scores

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from posewright.evaluate.lifting import STATURE_PER_TRUNK_AND_LEG, Corruption, View, keypoints_of
-from posewright.evaluate.uncertainty import mahalanobis
+from posewright.metrics.calibration import squared_distances
 from posewright.models.lifting import raylift, raylift_errors
 from posewright.pipelines.lift import lift_errors, lift_points
 from posewright.pipelines.lift_errors import ROOT, TrackErrors
@@ -75,7 +75,7 @@ def errors_on_view(
     selection = np.concatenate([np.eye(len(BODY_26)), np.zeros((len(BODY_26), 1))], axis=1)
     covariance = gaussians.covariance(selection)
     square = np.full(told.shape[:2], np.nan)
-    square[:, 1:] = mahalanobis((relative - told)[:, 1:], covariance[:, 1:])
+    square[good, 1:] = squared_distances(told[good, 1:], covariance[good, 1:], relative[good, 1:])
     sigma = np.sqrt(np.einsum("tjii->tji", covariance[:, 1:]))
     z = ((relative - told)[:, 1:] / sigma).reshape(len(told), -1)
     root_z = _root_z(errors, gaussians, truth[:, 0])

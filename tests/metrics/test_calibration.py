@@ -15,8 +15,10 @@ from posewright.metrics.calibration import (
     diversity,
     energy_score,
     gaussian_levels,
+    levels_of,
     sample_levels,
     sharpness,
+    squared_distances,
 )
 
 UNIT = math.sqrt(8 / math.pi)
@@ -112,13 +114,30 @@ def test_law_the_conformal_factor_repairs_a_wrong_scale():
     truth = (torch.linalg.cholesky(c) @ normal(400, 17, 3, 1))[..., 0]
     zero = torch.zeros_like(truth)
     for wrong in (0.3, 1.0, 5.0):
+        squared = squared_distances(zero, wrong**2 * c, truth)
         for content in (0.5, 0.8, 0.95):
-            factor = float(conformal_factor(zero, wrong**2 * c, truth, content))
+            factor = float(conformal_factor(squared, content))
             assert factor == pytest.approx(1 / wrong, rel=0.03)
             levels = gaussian_levels(zero, (factor * wrong) ** 2 * c, truth)
             inside = float((levels <= content + 1e-12).double().mean())
             assert content <= inside <= content + 1e-3
-    assert conformal_factor(zero[:1, :3], c[:1, :3], truth[:1, :3], 0.95) == math.inf
+            torch.testing.assert_close(levels, levels_of(squared / factor**2))
+    assert conformal_factor(squared_distances(zero, c, truth)[:1, :3], 0.95) == math.inf
+
+
+def test_law_the_conformal_factor_is_a_quantile_of_distances_whatever_their_order_and_gaps():
+    squared = torch.arange(1, 100, dtype=torch.float64)[torch.randperm(99)].square().reshape(9, 11)
+    radius = math.sqrt(chi2.ppf(0.8, 3))
+    assert float(conformal_factor(squared)) == pytest.approx(80 / radius), "rank 0.8 (99 + 1)"
+    holed = torch.cat([squared, torch.full((2, 11), torch.nan)])
+    assert float(conformal_factor(holed)) == pytest.approx(80 / radius)
+    assert isinstance(float(conformal_factor(squared.numpy())), float)
+
+
+def test_law_coverage_of_levels_is_that_of_squared_distances_to_the_edge():
+    edge = chi2.ppf(0.8, 3)
+    levels = levels_of(np.array([edge * 0.999, edge * 1.001, np.nan]))
+    np.testing.assert_array_equal(coverage(levels), [0, 50, 100])
 
 
 def test_law_sharpness_is_the_radius_of_the_region():
