@@ -5,10 +5,11 @@
 The plain formulation writes attention out: scores of all pairs, scaled, softmax, weighted sum, with the reshapes and
 permutes of the usual transcription; layer scale and shortcut are separate steps. Everything else (linear layers, norms,
 windows) is shared, so that the ratio says what the fused formulation gains and nothing else. Both run in turn on the
-same window, float32; `packed` is ours with the linear layers in oneDNN's layout, as clips of several windows are run.
+same window, float32; `packed` is ours with the linear layers in oneDNN's layout, as clips of several windows are run,
+and `bfloat16` has its hidden layers in half precision (`nn.half_precision`), also in that layout.
 The least time of several runs counts (processor time with one thread, wall time with more). The largest difference of
-the outputs is checked (1e-4 of the largest joint) and written. The last row has the fused one in bfloat16 (autocast),
-whose difference is only written: with fresh weights it says little about millimetres.
+the outputs is checked (1e-4 of the largest joint) and written; that of bfloat16 is only written: with fresh weights it
+says little about millimetres (`half_precision.py` measures them).
 
 Writes results/zoo_speed.csv. What no formulation changes is the share of plain matrix products (`linear_percent`, of
 the multiply-accumulates), which bounds what can be gained in float32.
@@ -27,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import posewright.nn.agformer as agformer
 import posewright.nn.attention as attention
 from posewright.models import create, find
+from posewright.nn.half_precision import bfloat16, half_precision
 from posewright.nn.packed_linear import packed
 
 DEFAULT = (
@@ -85,12 +87,12 @@ def measure(name: str, variant: str, runs: int) -> list[dict]:
     method, config = find(name), find(name).VARIANTS[variant]
     facts = method.lifting(config) if hasattr(method, "lifting") else method.LIFTING
     keypoints = 0.5 * torch.randn(1, config.frames, len(facts.skeleton), facts.channels)
-    twin = packed(network)
+    twins = {"packed": packed(network), "bfloat16": half_precision(network)}
     contexts: dict[str, Callable] = {
         "plain": plain,
         "float32": nullcontext,
         "packed": nullcontext,
-        "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
+        "bfloat16": lambda: bfloat16("cpu"),
     }
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     best, outputs = dict.fromkeys(contexts, float("inf")), {}
@@ -98,7 +100,7 @@ def measure(name: str, variant: str, runs: int) -> list[dict]:
         for kind, context in contexts.items():
             with torch.inference_mode(), context():
                 start = clock()
-                outputs[kind] = (twin if kind == "packed" else network)(keypoints).float()
+                outputs[kind] = twins.get(kind, network)(keypoints)
                 best[kind] = min(best[kind], clock() - start)
     largest = float(outputs["plain"].abs().max())
     differences = {k: float((outputs[k] - outputs["plain"]).abs().max()) / largest for k in outputs}

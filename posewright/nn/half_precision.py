@@ -50,10 +50,10 @@ def bfloat16(device: str) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16)
 
 
-def half_precision(network: M) -> M:
+def half_precision(network: M, narrowest: int = NARROWEST) -> M:
     """Return a twin in evaluation mode, to be run within `bfloat16`; it shares the parameters of the original."""
     hidden, shared = (
-        set(hidden_layers(network, NARROWEST)),
+        set(hidden_layers(network, narrowest)),
         {id(p): p for p in (*network.parameters(), *network.buffers())},
     )
     whole = [m for m in weighted_layers(network) if m not in hidden]

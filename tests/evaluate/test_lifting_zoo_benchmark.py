@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from posewright.evaluate.lifters import zoo
+from posewright.evaluate.lifters import RAYLIFT, zoo
 from posewright.models import find
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -22,7 +22,8 @@ def benchmark(monkeypatch):
 
 
 def test_contract_every_lifter_has_a_small_and_a_published_size(benchmark):
-    assert set(benchmark.SMALL) == set(zoo())
+    assert set(benchmark.SMALL) == {RAYLIFT, *zoo()}
+    assert 2e5 < sum(p.numel() for p in benchmark.network_of(RAYLIFT, "small").parameters()) < 3e5
     for name in zoo():
         network = benchmark.network_of(name, "small")
         assert network.config.frames in (1, benchmark.FRAMES)
@@ -81,3 +82,23 @@ def test_conditions_are_three_noise_levels_and_two_of_occlusion(benchmark):
     assert len({c.noise for c in plain}) == 3
     assert len({c.missing for c in benchmark.CONDITIONS if c.missing}) == 2
     assert all(c.focal_known for c in benchmark.CONDITIONS)
+
+
+def test_timing_again_changes_size_and_speed_and_nothing_else(benchmark, tmp_path):
+    def run(*more: str) -> list[dict[str, str]]:
+        table = tmp_path / "rows.csv"
+        budget = ["--methods", "lifting/raylift", "--steps", "2", "--batch", "2", "--view-step", "50"]
+        arguments = benchmark.parse([*budget, "--out", str(tmp_path), "--results", str(table), *more])
+        if arguments.time_again:
+            benchmark.time_again(arguments)
+        else:
+            benchmark.add_rows(table, benchmark.measure("lifting/raylift", 0, arguments))
+        return benchmark.read_rows(table)
+
+    measured = {"parameters", "mmacs_per_frame", "frames_per_second", "threads"}
+    for before, after in zip(run(), run("--time-again"), strict=True):
+        assert {k: v for k, v in before.items() if k not in measured} == {
+            k: v for k, v in after.items() if k not in measured
+        }
+        assert before["mmacs_per_frame"] == after["mmacs_per_frame"]
+        assert float(after["frames_per_second"]) > 0
