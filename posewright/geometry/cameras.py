@@ -70,6 +70,25 @@ def project(
     return apply_intrinsics(flat, K)
 
 
+def project_human36m(points: Float[Tensor, "*B N 3"], camera: Float[Tensor, " 9"]) -> Float[Tensor, "*B N 2"]:
+    """Image points as the published evaluations of JPMA, RPEA and UAO do: the camera of VideoPose3D's Human3.6M files.
+
+    Pavllo et al., CVPR 2019, https://github.com/facebookresearch/VideoPose3D. x / z and y / z are cut to [-1, 1]; the
+    tangential terms are x (p . x) + p r^2, which are not OpenCV's to the second order: those are `project`'s. It gives
+    a place to points behind the camera too. For repeating published numbers; use `project` elsewhere.
+
+    Args:
+        points: camera axes, metres.
+        camera: focal length (2), centre (2), k1, k2, k3, p1, p2, screen units (x / w * 2 - 1, y / w * 2 - h / w).
+    """
+    focal, centre, radial, tangential = camera.split((2, 2, 3, 2))
+    flat = (points[..., :2] / points[..., 2:]).clamp(-1, 1)
+    r2 = flat.square().sum(-1, keepdim=True)
+    bent = 1 + (radial * torch.cat([r2, r2**2, r2**3], -1)).sum(-1, keepdim=True)
+    skewed = (tangential * flat).sum(-1, keepdim=True)
+    return focal * (flat * (bent + skewed) + tangential * r2) + centre
+
+
 def project_world(
     points: Float[Tensor, "*#B N 3"],
     R: Float[Tensor, "*#B 3 3"],

@@ -36,6 +36,20 @@ def test_law_unproject_inverts_project(model, distortion):
     torch.testing.assert_close(flat, points[..., :2] / points[..., 2:])
 
 
+def test_law_the_human36m_camera_is_the_pinhole_but_for_its_tangential_terms():
+    points = points_in_view(5, 17).float()
+    camera = torch.tensor([2.3, 2.2, 0.05, -0.02, 0, 0, 0, 0, 0])
+    K = torch.tensor([[2.3, 0, 0.05], [0, 2.2, -0.02], [0, 0, 1]])
+    torch.testing.assert_close(c.project_human36m(points, camera), c.project(points, K))
+    lens = torch.tensor([-0.2, 0.25, 0.0, 0.0, -0.03])  # k1 k2 p1 p2 k3
+    bent = c.project_human36m(points, camera + torch.tensor([0, 0, 0, 0, -0.2, 0.25, -0.03, 0, 0]))
+    torch.testing.assert_close(bent, c.project(points, K, lens))
+    skewed = c.project_human36m(points, camera + torch.tensor([0, 0, 0, 0, 0, 0, 0, 0.001, -0.002]))
+    assert not torch.allclose(
+        skewed, c.project(points, K, torch.tensor([0, 0, 0.001, -0.002, 0.0])), atol=1e-6
+    )
+
+
 def test_law_world_and_camera_are_inverse():
     R, t, K = random_camera(4)
     points = points_in_view(4, 10)

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posewright.geometry.cameras import project_human36m
 from posewright.metrics.hypotheses import chosen_joints, j_agg, j_best, nearest_in_picture, p_agg, p_best
-from posewright.models.lifting import d3dp, diffpose_multihyp
+from posewright.models.lifting import diffpose_multihyp
 from posewright.nn.diffusion_checkpoints import official_buffers
 from posewright.nn.mirror import mirrored
 
@@ -136,7 +137,7 @@ def finepose_jpma(_: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
     """Official errors are in metres, one per iteration of the sampler; P-Best chooses one hypothesis per batch."""
     poses = arrays["input_hypotheses"]
     root = arrays["input_trajectory"][:, None, None]
-    flat = d3dp.project_human36m((poses + root).flatten(0, -2), arrays["input_camera"][0])
+    flat = project_human36m((poses + root).flatten(0, -2), arrays["input_camera"][0])
     projected = flat.reshape(*poses.shape[:-1], 2)
     h, images = (x.transpose(2, 3) for x in (poses, projected))
     keypoints = arrays["input_pose2d"][:, None].expand(-1, poses.shape[1], -1, -1, -1)

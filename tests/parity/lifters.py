@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from posewright.adapt import posynda
+from posewright.geometry.cameras import project_human36m
 from posewright.metrics.hypotheses import j_agg, j_best, jpma, nearest_in_picture, p_agg, p_best, rpea
 from posewright.metrics.position import pa_mpjpe, procrustes_aligned
 from posewright.models import load_official
@@ -165,7 +166,7 @@ def d3dp_metrics(_: nn.Module, arrays: Arrays) -> dict[str, Tensor]:
     """Official errors are in metres, one per iteration of the sampler; P-Best chooses one hypothesis per batch."""
     poses = arrays["input_pred"]
     root = arrays["input_root_trajectory"][:, None, None]
-    flat = d3dp.project_human36m((poses + root).flatten(0, -2), arrays["input_camera"][0])
+    flat = project_human36m((poses + root).flatten(0, -2), arrays["input_camera"][0])
     projected = flat.reshape(*poses.shape[:-1], 2)
     h, images = (x.transpose(0, 1).transpose(2, 3) for x in (poses, projected))
     target = arrays["input_target"].expand(len(h), *arrays["input_target"].shape)
@@ -214,7 +215,7 @@ def fmpose3d_rpea(functions: Any, arrays: Arrays) -> dict[str, Tensor]:
 
     def project(points: Tensor) -> Tensor:
         cameras = zip(points, arrays["input_camera"], strict=True)
-        return torch.stack([d3dp.project_human36m(p, camera) for p, camera in cameras])
+        return torch.stack([project_human36m(p, camera) for p, camera in cameras])
 
     def joined(topk: int) -> Tensor:
         return rpea(hypotheses, keypoints, project, root, topk, given["exp_temp"])

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posewright.models.lifting import d3dp
+from posewright.geometry.cameras import project_human36m
 from posewright.models.lifting.uao import MIRROR, rooted
 from posewright.nn.mirror import mirrored
 
@@ -27,7 +27,7 @@ def uao_testtime(model: Any, arrays: Arrays) -> dict[str, Tensor]:
     def image(joints: Tensor) -> Tensor:
         placed = (joints + root).unbind(1)
         cameras = arrays["input_camera"]
-        return torch.stack([d3dp.project_human36m(x, c) for x, c in zip(placed, cameras, strict=True)], 1)
+        return torch.stack([project_human36m(x, c) for x, c in zip(placed, cameras, strict=True)], 1)
 
     done = model.optimised(keypoints, image)
     c = model.config

@@ -17,10 +17,6 @@ was made for; joints (B, T, 17, 3), the mean of the hypotheses, in metres, camer
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from posewright.core.weights import Paper, Weights
 from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments, unwrap
 from posewright.nn.diffusion_checkpoints import official_buffers, without_schedule
@@ -58,24 +54,6 @@ class Model(PoseDiffusion):
 
     def __init__(self, config: Config):
         super().__init__(config, ConditionedMixSTE(config))
-
-
-def project_human36m(points: Float[Tensor, "*B N 3"], camera: Float[Tensor, " 9"]) -> Float[Tensor, "*B N 2"]:
-    """Image points as the published evaluation does for JPMA, the camera model of VideoPose3D's Human3.6M files.
-
-    x / z and y / z are cut to [-1, 1]; the tangential terms are x (p . x) + p r^2, which are not OpenCV's to the second
-    order: those are `geometry.cameras.project`'s.
-
-    Args:
-        points: camera axes, metres.
-        camera: focal length (2), centre (2), k1, k2, k3, p1, p2, screen units.
-    """
-    focal, centre, radial, tangential = camera.split((2, 2, 3, 2))
-    flat = (points[..., :2] / points[..., 2:]).clamp(-1, 1)
-    r2 = flat.square().sum(-1, keepdim=True)
-    bent = 1 + (radial * torch.cat([r2, r2**2, r2**3], -1)).sum(-1, keepdim=True)
-    skewed = (tangential * flat).sum(-1, keepdim=True)
-    return focal * (flat * (bent + skewed) + tangential * r2) + centre
 
 
 # --------------------------------------------------------------------------------------------- checkpoints

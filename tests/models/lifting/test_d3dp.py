@@ -11,7 +11,6 @@ import posewright as pw
 from posewright.core.errors import InputError
 from posewright.evaluate.lifters import as_lifter, load_lifter, read_weights, save_lifter
 from posewright.evaluate.windows import run_clip, run_hypotheses
-from posewright.geometry.cameras import project
 from posewright.metrics.hypotheses import p_agg, p_best
 from posewright.models.lifting import d3dp
 from posewright.nn.checkpoints import official_key
@@ -87,16 +86,6 @@ def test_law_the_scale_changes_the_noise_not_the_unit():
             last.bias.copy_(torch.tensor([0.0, 0.4, -0.3]))
         out = model.sample(keypoints())
         torch.testing.assert_close(out, torch.tensor([0.0, 0.4, -0.3]).expand_as(out))
-
-
-def test_law_official_camera_without_distortion_is_the_pinhole():
-    points = torch.tensor([0.0, 0.0, 4.0]) + torch.randn(5, 17, 3, generator=torch.Generator().manual_seed(2))
-    camera = torch.tensor([2.3, 2.2, 0.05, -0.02, 0, 0, 0, 0, 0])
-    K = torch.tensor([[2.3, 0, 0.05], [0, 2.2, -0.02], [0, 0, 1]])
-    torch.testing.assert_close(d3dp.project_human36m(points, camera), project(points, K))
-    bent = d3dp.project_human36m(points, camera + torch.tensor([0, 0, 0, 0, 0.1, 0, 0, 0, 0]))
-    radial = project(points, K, torch.tensor([0.1, 0, 0, 0, 0]))
-    torch.testing.assert_close(bent, radial)
 
 
 # --------------------------------------------------------------------------------------------- checkpoints
