@@ -289,6 +289,8 @@ def fingerprint(source: str | Path, options: RunOptions, everything: bool = Fals
     chosen = asdict(options) if everything else {n: getattr(options, n) for n in _DETECTION_OPTIONS}
     if options.samples is None:
         chosen = {n: v for n, v in chosen.items() if n not in ("samples", "seed")}
+    if not options.refine:
+        chosen = {n: v for n, v in chosen.items() if n != "refine"}
     text = json.dumps([str(path.resolve()), stamp, chosen, __version__], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -134,6 +134,22 @@ LifterVariant = Annotated[
         rich_help_panel=_PEOPLE,
     ),
 ]
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine",
+        help="Move what the lifter reads until the pose meets the keypoints: slower, see docs/lifting.md.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
+RefineSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--refine-steps",
+        help="The same in so many steps (4 by default): more go farther.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
 SubjectHeight = Annotated[
     float | None,
     typer.Option(

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from posewright.core.errors import InputError
 from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter, read_weights
+from posewright.fitting.refine import RefineOptions
 from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
 from posewright.geometry.resection import root_translation
 from posewright.models import list_models
@@ -33,6 +34,14 @@ from posewright.pipelines.lift_errors import (
     require_errors,
     with_uncertainty,
 )
+from posewright.pipelines.lift_refined import (
+    Refine,
+    check_not_both,
+    log_expected_errors,
+    refine_options,
+    refined_track,
+)
+from posewright.pipelines.lift_windows import run_windows
 from posewright.pipelines.lift_zoo import lift_with, lifted_joints
 from posewright.pipelines.visibility import honest_confidence
 from posewright.skeletons.convert import convert
@@ -42,8 +51,6 @@ from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D, Keypoints3D
 
 DEFAULT_LIFTER = "lifting/raylift"
-WINDOW, HOP, BATCH = 128, 64, 32
-"""Frames per window and between windows, windows at a time."""
 GUESSED = 0.2
 """Confidence of a joint that the picture does not show, relative to the person's mean in that frame."""
 GUESSED_POINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_heel", "right_heel")
@@ -77,6 +84,7 @@ def lift(
     device: str = "cpu",
     samples: int | None = None,
     seed: int = 0,
+    refine: Refine = False,
 ) -> Keypoints3D:
     """Lift one person's 2D keypoints to 3D joints in camera axes; or one animal's, with a lifter that knows animals.
 
@@ -98,6 +106,9 @@ def lift(
             `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
             docs/uncertainty.md. The answer itself does not change.
         seed: of the samples; the same seed gives the same samples, and the first of many are those of few.
+        refine: test-time optimisation: move what the lifter reads until the pose meets the keypoints. True, a number
+            of steps, or `fitting.refine.RefineOptions` (lengths in metres at the person); see docs/lifting.md. Not
+            together with `samples`, which speak of the lifter's own answer.
 
     Returns:
         Joints (T, J, 3) in metres, camera axes, the person at the place where the joints project onto the keypoints.
@@ -107,12 +118,14 @@ def lift(
 
     Raises:
         ValueError: shapes, rate or size make no sense; a lifter's weights are missing or another's; `samples` is not
-            a positive number, or the lifter has no model of its error.
+            a positive number, or the lifter has no model of its error; `refine` is not a number of steps, or the lifter
+            samples its poses.
     """
     skeleton = get(skeleton) if isinstance(skeleton, str) else skeleton
     keypoints, confidence = _checked(keypoints, confidence, skeleton)
     if samples is not None:
         checked_samples(samples)
+        check_not_both(refine)
     focal_known, focal = focal is not None, default_focal(image_size) if focal is None else float(focal)
     K = np.array(
         [[focal, 0, (image_size[0] - 1) / 2], [0, focal, (image_size[1] - 1) / 2], [0, 0, 1]], np.float64
@@ -128,9 +141,11 @@ def lift(
         check_kinds(chosen, skeleton, target)
         if gives_animals(chosen):
             return Keypoints3D(
-                target, *lift_animal(chosen, clip, camera, target, flip, GUESSED), fps, (note,)
+                target, *lift_animal(chosen, clip, camera, target, flip, GUESSED, refine), fps, (note,)
             )
-    points, joint_confidence = lift_points(clip, camera, model=chosen, flip=flip, device=device)
+    points, joint_confidence = lift_points(
+        clip, camera, model=chosen, flip=flip, device=device, refine=refine
+    )
     believed = points
     if isinstance(chosen, Lifter):
         believed = np.where(lifted_joints(chosen)[:, None], points, np.nan)
@@ -153,6 +168,7 @@ def lift_people(
     flip: bool = False,
     variant: str | None = None,
     weights: str | Path | None = None,
+    refine: Refine = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lift everybody's keypoints: the stage of the video pipeline.
 
@@ -164,12 +180,13 @@ def lift_people(
         flip: see `lift`.
         variant: see `lift`.
         weights: see `lift`.
+        refine: see `lift`.
 
     Returns:
         Joints (T, P, 24, 3) float32 of `BODY_24` relative to the pelvis, metres, camera axes, and their confidence
         (T, P, 24). A frame without any keypoint of a person is NaN with confidence 0.
     """
-    points, confidence = lift_points(keypoints, camera, model, device, flip, variant, weights)
+    points, confidence = lift_points(keypoints, camera, model, device, flip, variant, weights, refine)
     return points[:, :, : len(BODY_24)], confidence[:, :, : len(BODY_24)]
 
 
@@ -181,21 +198,31 @@ def lift_points(
     flip: bool = False,
     variant: str | None = None,
     weights: str | Path | None = None,
+    refine: Refine = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `lift_people`, with the eyes: (T, P, 26, 3) of `BODY_26`, and the confidence (T, P, 26)."""
     network = choose_lifter(model, variant, weights, device)
     if isinstance(network, Lifter):
-        return _lift_points_with(network, keypoints, camera, flip)
+        return _lift_points_with(network, keypoints, camera, flip, refine)
+    options = refine_options(refine)
     rays, confidence = keypoint_rays(honest_confidence(keypoints), camera)
     T, P = confidence.shape[:2]
     points = np.full((T, P, len(BODY_26), 3), np.nan, np.float32)
     known = camera.focal_source != "assumed"
+    scale = detector_scale(keypoints.skeleton, known)
     for person in range(P):
         seen = np.flatnonzero((confidence[:, person] > 0).any(-1))
         if len(seen):
             part = slice(seen[0], seen[-1] + 1)
             points[part, person] = _lift_track(
-                network, rays[part, person], confidence[part, person], keypoints.fps, known, flip
+                network,
+                rays[part, person],
+                confidence[part, person],
+                keypoints.fps,
+                known,
+                flip,
+                options,
+                scale,
             )
     absent = np.logical_not((confidence > 0).any(-1))
     points[absent] = np.nan
@@ -231,11 +258,11 @@ def gives_feet(model: raylift.Model | Lifter) -> bool:
 
 
 def _lift_points_with(
-    lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool
+    lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool, refine: Refine
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `lift_points`, by a published lifter; joints that it does not give have the confidence of a guess."""
     check_kinds(lifter, keypoints.skeleton, BODY_26)
-    points, given = lift_with(lifter, keypoints, camera, flip)
+    points, given = lift_with(lifter, keypoints, camera, flip, refine)
     seen = np.isfinite(keypoints.positions).all(-1) & (keypoints.confidence > 0)
     points[~seen.any(-1)] = np.nan
     confidence = joint_confidence(keypoints)
@@ -304,9 +331,16 @@ def root_before_camera(points: np.ndarray, keypoints: Keypoints2D, camera: Camer
 
 
 def _lift_track(
-    network: raylift.Model, rays: np.ndarray, confidence: np.ndarray, fps: float, known: bool, flip: bool
+    network: raylift.Model,
+    rays: np.ndarray,
+    confidence: np.ndarray,
+    fps: float,
+    known: bool,
+    flip: bool,
+    options: RefineOptions | None,
+    scale: np.ndarray | None,
 ) -> np.ndarray:
-    """One person's points (T, 26, 3) from rays (T, 26, 2) at any rate."""
+    """One person's points (T, 26, 3) from rays (T, 26, 2) at any rate; `scale` as for `log_expected_errors`."""
     rays50, confidence50 = to_rate(rays, confidence, fps, raylift.FRAMES_PER_SECOND)
     device = next(network.parameters()).device
     x = torch.from_numpy(np.concatenate([rays50, confidence50[..., None]], axis=-1)).to(device)
@@ -316,33 +350,11 @@ def _lift_track(
         other_hand = x.new_tensor([-1.0, 1.0, 1.0])
         mirrored = run_windows(network, x[:, mirror] * other_hand, known)
         points = (points + mirrored[:, mirror] * other_hand) / 2
+    if options is not None:
+        held = options.uncertainty_weight > 0
+        expected = log_expected_errors(network, x, points, known, scale) if held else None
+        points = refined_track(network, x, points, known, options, flip, expected)
     return from_rate(points.cpu().numpy(), len(rays), fps, raylift.FRAMES_PER_SECOND)
-
-
-@torch.inference_mode()
-def run_windows(network: raylift.Model, keypoints: Tensor, focal_known: bool) -> Tensor:
-    """Run the model over a clip at its own rate, window by window, and blend where windows overlap.
-
-    Args:
-        network: the lifter.
-        keypoints: (T, 26, 3), rays and confidence.
-        focal_known: whether the rays come from the true focal length.
-    """
-    T = len(keypoints)
-    known = keypoints.new_full((BATCH,), float(focal_known))
-    if T <= WINDOW:
-        return network(keypoints[None], known[:1])[0]
-    starts = torch.arange(0, T - WINDOW + HOP, HOP).clamp_max(T - WINDOW)
-    position = torch.arange(WINDOW, device=keypoints.device)
-    ramp = torch.minimum(position + 1, WINDOW - position).to(keypoints.dtype)[:, None, None]
-    total = torch.zeros_like(keypoints)
-    weight = keypoints.new_zeros(T, 1, 1)
-    for group in starts.to(keypoints.device).split(BATCH):
-        index = group[:, None] + position
-        out = network(keypoints[index], known[: len(group)])
-        total.index_add_(0, index.flatten(), (out * ramp).flatten(0, 1))
-        weight.index_add_(0, index.flatten(), ramp.expand(len(group), -1, -1, -1).flatten(0, 1))
-    return total / weight
 
 
 # -------------------------------------------------------------------------------------------------- input

@@ -14,7 +14,9 @@ from posewright.core.errors import InputError
 from posewright.evaluate.lifters import Lifter
 from posewright.geometry.resection import root_translation
 from posewright.pipelines.frame_rate import from_rate
+from posewright.pipelines.lift_refined import Refine
 from posewright.pipelines.lift_zoo import screen_keypoints, track_joints
+from posewright.pipelines.lift_zoo_refined import as_told
 from posewright.skeletons.convert import convert
 from posewright.skeletons.joint_sets import ANIMALS
 from posewright.skeletons.skeleton import Skeleton
@@ -52,6 +54,7 @@ def lift_animal(
     target: Skeleton,
     flip: bool = False,
     guessed: float = 0.2,
+    refine: Refine = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lift one animal's keypoints.
 
@@ -62,13 +65,15 @@ def lift_animal(
         target: joint set of the result.
         flip: average with the mirrored clip.
         guessed: confidence of a joint that is not seen, relative to the mean of the frame.
+        refine: test-time optimisation, see `pipelines.lift_refined.refine_options`.
 
     Returns:
         Joints (T, J, 3) and confidence (T, J) of the target; NaN and 0 in frames without any keypoint.
 
     Raises:
-        InputError: the keypoints lack joints that the lifter reads.
+        InputError: the keypoints lack joints that the lifter reads, or it cannot be refined.
     """
+    lifter, options = as_told(lifter, refine)
     screen, confidence = (x[:, 0] for x in screen_keypoints(lifter, clip, camera))
     seen = np.flatnonzero((confidence > 0).any(-1))
     skeleton = lifter.facts.output_skeleton
@@ -77,7 +82,7 @@ def lift_animal(
     if len(seen):
         part = slice(seen[0], seen[-1] + 1)
         focal = 2 * float(camera.K[0, 0]) / camera.image_size[0]
-        lifted, rate = track_joints(lifter, screen[part], confidence[part], clip.fps, focal, flip)
+        lifted, rate = track_joints(lifter, screen[part], confidence[part], clip.fps, focal, flip, options)
         joints[part] = from_rate(lifted, len(screen[part]), clip.fps, rate)
         joints, sure = _placed(joints, clip, camera, skeleton, guessed)
     positions, sure, _ = convert(joints, sure, skeleton, target)

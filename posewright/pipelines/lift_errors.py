@@ -187,7 +187,9 @@ def track_errors(
     rays50, confidence50 = (torch.from_numpy(a)[None] for a in to_rate(rays, confidence, fps, rate))
     known = torch.tensor([float(focal_known)])
     with torch.inference_mode():
-        centre, size = raylift_errors.person_axes(lifter.cpu(), rays50, confidence50)
+        device = next(lifter.parameters()).device
+        axes = raylift_errors.person_axes(lifter, rays50.to(device), confidence50.to(device))
+        centre, size = (a.cpu() for a in axes)
         seen = raylift_errors.seen_by(rays50, confidence50, centre, size, known)
         seen, centre = (
             torch.from_numpy(

@@ -21,34 +21,44 @@ from torch import Tensor
 
 from posewright.core.errors import InputError
 from posewright.evaluate.lifters import Lifter
-from posewright.evaluate.units import bridge_missing, camera_from_image
+from posewright.evaluate.units import bridge_missing
 from posewright.evaluate.windows import run_clip, run_hypotheses
+from posewright.fitting.refine import RefineOptions
 from posewright.geometry.cameras import project, remove_intrinsics, undistort_pixels
 from posewright.metrics.hypotheses import estimated_root, jpma, rpea
 from posewright.pipelines.complete_body import complete_body
 from posewright.pipelines.frame_rate import from_rate, to_rate
+from posewright.pipelines.lift_refined import Refine
+from posewright.pipelines.lift_zoo_refined import as_told, refined_by_itself, refined_clip
+from posewright.pipelines.lifter_units import metric_joints, network_input
 from posewright.skeletons.convert import conversion, convert
 from posewright.skeletons.joint_sets import BODY_26
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 
-REFINED_AT_ONCE = 256
-"""Frames whose keypoints are optimised together; each holds what the network computed from it."""
-
 
 def lift_with(
-    lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool = False
+    lifter: Lifter, keypoints: Keypoints2D, camera: Camera, flip: bool = False, refine: Refine = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lift everybody's keypoints.
+
+    Args:
+        lifter: the method.
+        keypoints: in a joint set that has what it reads.
+        camera: the filming camera.
+        flip: average with the mirrored clip.
+        refine: test-time optimisation, see `pipelines.lift_refined.refine_options`.
 
     Returns:
         Joints (T, P, 26, 3) of `BODY_26`, from each person's first to last keypoint, NaN outside; and a mask (26,) of
         the joints that the method gives. The others were placed by anatomy.
 
     Raises:
-        InputError: the keypoints' joint set lacks joints that the method reads.
+        InputError: the keypoints' joint set lacks joints that the method reads, or it cannot be refined.
     """
+    lifter, options = as_told(lifter, refine)
     screen, confidence = screen_keypoints(lifter, keypoints, camera)
+    measured = conversion(keypoints.skeleton, lifter.facts.skeleton).measured
     points = np.full((*confidence.shape[:2], len(BODY_26), 3), np.nan, np.float32)
     focal = 2 * float(camera.K[0, 0]) / camera.image_size[0]
     for person in range(points.shape[1]):
@@ -56,7 +66,14 @@ def lift_with(
         if len(seen):
             part = slice(seen[0], seen[-1] + 1)
             points[part, person] = _lift_track(
-                lifter, screen[part, person], confidence[part, person], keypoints.fps, focal, flip
+                lifter,
+                screen[part, person],
+                confidence[part, person],
+                keypoints.fps,
+                focal,
+                flip,
+                options,
+                measured,
             )
     return points, lifted_joints(lifter)
 
@@ -96,15 +113,29 @@ def screen_keypoints(lifter: Lifter, keypoints: Keypoints2D, camera: Camera) -> 
 
 
 def _lift_track(
-    lifter: Lifter, screen: np.ndarray, confidence: np.ndarray, fps: float, focal: float, flip: bool
+    lifter: Lifter,
+    screen: np.ndarray,
+    confidence: np.ndarray,
+    fps: float,
+    focal: float,
+    flip: bool,
+    options: RefineOptions | None,
+    measured: np.ndarray,
 ) -> np.ndarray:
     """One person's points (T, 26, 3) from screen keypoints (T, K, 2)."""
-    joints, rate = track_joints(lifter, screen, confidence, fps, focal, flip)
+    joints, rate = track_joints(lifter, screen, confidence, fps, focal, flip, options, measured)
     return from_rate(body_points(lifter, joints), len(screen), fps, rate)
 
 
 def track_joints(
-    lifter: Lifter, screen: np.ndarray, confidence: np.ndarray, fps: float, focal: float, flip: bool
+    lifter: Lifter,
+    screen: np.ndarray,
+    confidence: np.ndarray,
+    fps: float,
+    focal: float,
+    flip: bool,
+    options: RefineOptions | None = None,
+    measured: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """One track's joints (T', J, 3) in the method's joint set and at its frame rate, and that rate.
 
@@ -115,14 +146,20 @@ def track_joints(
         fps: frames per second of the keypoints.
         focal: screen units.
         flip: average with the mirrored clip.
+        options: of test-time optimisation; None: none.
+        measured: (K,) keypoints that pull in it, those that the detector gave; None: all.
     """
     rate = fps if lifter.fps is None else lifter.fps
     at_rate, sure = to_rate(screen, confidence, fps, rate)
     device = next(lifter.network.parameters()).device
     x, c = torch.from_numpy(at_rate).to(device), torch.from_numpy(sure).to(device)
     x = bridge_missing(x, c, lifter.facts.skeleton)
-    joints = clip_joints(lifter, x, c, focal, flip)
-    joints = metric_joints(lifter, joints, x, focal, rate)
+    if options is None:
+        joints = metric_joints(lifter, clip_joints(lifter, x, c, focal, flip), x, focal, rate)
+    else:
+        told = np.ones(x.shape[1], bool) if measured is None else measured
+        pulling = torch.from_numpy(told).to(device)
+        joints = refined_clip(lifter, x, c, pulling, focal, rate, flip, options)
     return joints.float().cpu().numpy(), rate
 
 
@@ -130,7 +167,7 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     """The network's answer (T, J, 3) for a clip; hypotheses are made one pose by JPMA or RPEA with the estimated root.
 
     Without either (`aggregation="mean"`, or keypoints of another joint set than the joints), and where too few
-    keypoints say where the root is, the pose is their mean. UAO's input is optimised (`refined_joints`).
+    keypoints say where the root is, the pose is their mean. UAO's input is optimised (`refined_by_itself`).
     """
     x = network_input(lifter, screen, confidence)
     if hasattr(lifter.network, "filmed_with"):  # Platypose projects its poses while it makes them
@@ -138,7 +175,7 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     aligned = lifter.facts.skeleton == lifter.facts.output_skeleton
     config: Any = lifter.network.config
     if hasattr(lifter.network, "refined") and config.iterations > 0:
-        return refined_joints(lifter, x, screen, confidence, focal)
+        return refined_by_itself(lifter, x, screen, confidence, focal)
     rule = getattr(config, "aggregation", None)
     if rule not in ("jpma", "rpea") or not aligned:
         return run_clip(lifter, x, flip)
@@ -153,48 +190,6 @@ def clip_joints(lifter: Lifter, screen: Tensor, confidence: Tensor, focal: float
     else:
         joints = jpma(hypotheses, *with_camera)
     return torch.where(root.isfinite().all(-1)[:, None, None], joints, hypotheses.mean(1)).to(x)
-
-
-def refined_joints(lifter: Lifter, x: Tensor, screen: Tensor, confidence: Tensor, focal: float) -> Tensor:
-    """UAO's answer (T, J, 3) after its test-time optimisation, at the root estimated from its first pose."""
-    network: Any = lifter.network
-    first = run_clip(lifter, x, flip=network.config.test_time_augmentation).cpu().double()
-    sure = confidence.cpu().double()
-    seen = torch.where(sure[..., None] > 0, screen.cpu().double(), torch.nan)
-    K = torch.diag(seen.new_tensor([focal, focal, 1.0]))
-    root, K = estimated_root(first[:, None], seen, K, sure).to(x), K.to(x)
-    done = [
-        network.refined(
-            x[part][None],
-            lambda joints, place=root[part, None]: project(joints + place, K),
-            seen[part].to(x)[None],
-            confidence[part][None],
-        )[0]
-        for part in torch.arange(len(x), device=x.device).split(REFINED_AT_ONCE)
-    ]
-    return torch.cat(done)
-
-
-def network_input(lifter: Lifter, screen: Tensor, confidence: Tensor) -> Tensor:
-    """What the network reads (T, K, C): screen keypoints, standardised or with confidence where it wants that."""
-    if lifter.statistics is not None:
-        screen = (screen - lifter.statistics["keypoint_mean"]) / lifter.statistics["keypoint_deviation"]
-    if lifter.facts.channels == 2:
-        return screen
-    # the published 3DHP models were trained with confidence 1 everywhere
-    told = torch.ones_like(confidence) if lifter.facts.skeleton.name == "mpi_17" else confidence
-    return torch.cat([screen, told[..., None]], -1)
-
-
-def metric_joints(lifter: Lifter, joints: Tensor, screen: Tensor, focal: float, fps: float) -> Tensor:
-    """The network's answer (T, J, 3) in metres, by the units it gives; see `JointUnits`."""
-    if lifter.facts.joint_units == "image":
-        root = screen[:, lifter.facts.skeleton.index("pelvis")]
-        return camera_from_image(joints, root, focal, lifter.facts.output_skeleton, fps)
-    if lifter.facts.joint_units == "standardised":
-        assert lifter.statistics is not None
-        return joints * lifter.statistics["joint_deviation"] + lifter.statistics["joint_mean"]
-    return joints
 
 
 def body_points(lifter: Lifter, joints: np.ndarray) -> np.ndarray:

@@ -80,6 +80,8 @@ class RunOptions:
     """How many motions to draw from what the lifter does not know, beside covariances; None: the estimate alone."""
     seed: int = 0
     """Of the samples."""
+    refine: bool | int = False
+    """Test-time optimisation of the pose against the keypoints: True, or a number of steps; see `pw.lift`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
 
@@ -107,8 +109,22 @@ class RunOptions:
                     f"--samples with --lifter {self.lifter}: only the default lifter has a model of its own error, "
                     "expected one of the two options"
                 )
+        self._check_refine()
         if self.body not in BODIES:
             raise InputError(f"--body is {self.body!r}, expected one of {', '.join(BODIES)}")
+
+    def _check_refine(self) -> None:
+        if not isinstance(self.refine, int) or self.refine < 0:
+            raise InputError(f"--refine-steps is {self.refine!r}, expected a whole number, 0 or more")
+        if self.refine and self.samples is not None:
+            raise InputError(
+                "--refine with --samples: samples say how far off the lifter's own answer may be, which was not "
+                "measured for a refined one: expected one of the two options"
+            )
+        if self.refine and self.lifter is not None:
+            from posewright.pipelines.lift_zoo_refined import check_refinable
+
+            check_refinable(self.lifter)
 
 
 def estimate(source: str | Path, options: RunOptions | None = None, **changes) -> Motion:
@@ -254,10 +270,13 @@ def keypoints_to_motion(
     sampled = None if options.samples is None else require_errors(lifter)
     if options.samples is not None:
         check_memory(options.samples, keypoints.num_frames, keypoints.num_people)
-    points, confidence = lift_points(keypoints, camera, lifter, options.device, options.mode != "fast")
+    flip = options.mode != "fast"
+    points, confidence = lift_points(keypoints, camera, lifter, options.device, flip, refine=options.refine)
     relative, confidence = points[:, :, : len(BODY_24)], confidence[:, :, : len(BODY_24)]
     if options.lifter is not None:
         keypoints = keypoints.noted(f"lifted by {options.lifter}")
+    if options.refine:
+        keypoints = keypoints.noted("refined at test time")
     report("lifting to 3D", 1, 1)
     report("motion", 0, 1)
     motion = to_motion(
