@@ -21,6 +21,7 @@ from posewright.core.errors import InputError
 from posewright.nn.diffusion import Clamp, cosine_schedule, q_sample, sample_ddim, sampling_times
 from posewright.nn.mirror import mirrored
 from posewright.nn.mixste import MixSTEConfig
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import get
 
@@ -64,16 +65,9 @@ class PoseDiffusionConfig(MixSTEConfig):
 
     def __post_init__(self) -> None:
         method = type(self).__module__.rpartition(".")[2]
-        if self.num_proposals < 1:
-            raise InputError(
-                f"{method}: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self)
         if not self.scale > 0:
             raise InputError(f"{method}: scale is {self.scale:g}, expected a positive number")
-        if self.aggregation not in ("jpma", "mean"):
-            raise InputError(f"{method}: aggregation is {self.aggregation!r}, expected jpma or mean")
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"{method}: eta is {self.eta:g}, expected 0 to 1")
 
 
 class PoseDiffusion(nn.Module):

@@ -41,6 +41,7 @@ from posewright.nn.keypoint_distributions import KeypointMixture, spread_of_conf
 from posewright.nn.mirror import mirrored
 from posewright.nn.mixste import OFFICIAL_KEYS as MIXSTE_KEYS
 from posewright.nn.mixste import MixSTE, MixSTEConfig
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -99,18 +100,11 @@ class Config:
     """How one pose is made of the hypotheses where a camera and keypoints are at hand."""
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(
-                f"diffpose: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self)
         if self.start not in ("mean", "distribution"):
             raise InputError(f"diffpose: start is {self.start!r}, expected mean or distribution")
         if self.initialiser not in ("graformer", "mixste"):
             raise InputError(f"diffpose: initialiser is {self.initialiser!r}, expected graformer or mixste")
-        if self.aggregation not in ("jpma", "mean"):
-            raise InputError(f"diffpose: aggregation is {self.aggregation!r}, expected jpma or mean")
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"diffpose: eta is {self.eta:g}, expected 0 to 1")
         if self.num_proposals > 1 and self.start == "mean" and self.eta == 0:
             raise InputError(
                 f"diffpose: {self.num_proposals} hypotheses from one pose without randomness would all be the same: "

@@ -48,6 +48,7 @@ from posewright.nn.diffusion_checkpoints import official_buffers, without_schedu
 from posewright.nn.keypoint_distributions import check_heatmaps, inverse_cumulative, spread_of_confidence
 from posewright.nn.post_norm import OFFICIAL_KEYS as BLOCK_KEYS
 from posewright.nn.post_norm import PostNormBlock
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -118,10 +119,7 @@ class Config:
     """How one pose is made of the hypotheses where a camera and keypoints are at hand."""
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(
-                f"diffpose_multihyp: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self)
         if self.num_samples < 1:
             raise InputError(
                 f"diffpose_multihyp: {self.num_samples} candidates (num_samples), expected at least 1"
@@ -134,7 +132,6 @@ class Config:
             "positional_embedding": ("channel", "sin", "linear"),
             "dropout_joint_method": ("any", None),
             "objective": ("noise", "x0"),
-            "aggregation": ("jpma", "mean"),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:

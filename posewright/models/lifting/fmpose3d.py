@@ -37,6 +37,7 @@ from posewright.nn.partitioned_graph import (
     check_graph,
     spatial_partition,
 )
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import H36M_17, get
 from posewright.structures.lifting import Lifting
@@ -99,13 +100,8 @@ class Config:
             raise InputError(
                 f"fmpose3d: joint set {self.skeleton!r}, expected one of {', '.join(CENTRES)}, whose graph is known"
             )
-        if self.num_proposals < 1:
-            raise InputError(
-                f"fmpose3d: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self, ("rpea", "jpma", "mean"))
         check_solver(self.sampling_timesteps, self.solver)
-        if self.aggregation not in ("rpea", "jpma", "mean"):
-            raise InputError(f"fmpose3d: aggregation is {self.aggregation!r}, expected rpea, jpma or mean")
         if self.topk < 1 or not self.temperature > 0:
             raise InputError(
                 f"fmpose3d: topk {self.topk} and temperature {self.temperature:g}, expected at least 1 and above 0"

@@ -34,6 +34,7 @@ from posewright.nn.diffusion import cosine_schedule, q_sample, sample_ddim, sign
 from posewright.nn.post_norm import OFFICIAL_KEYS as BLOCK_KEYS
 from posewright.nn.post_norm import Activation, PostNormBlock, sinusoidal_positions
 from posewright.nn.reprojection_guidance import Cameras, Target, energy_and_gradient, guided, one_camera
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -94,10 +95,7 @@ class Config:
     """How one pose is made of the hypotheses where a camera and keypoints are at hand; `forward` gives the mean."""
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(
-                f"platypose: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self)
         if not 1 <= self.sampling_timesteps <= self.timestep:
             raise InputError(
                 f"platypose: {self.sampling_timesteps} sampling steps, expected 1 to {self.timestep}, the schedule's"
@@ -113,13 +111,8 @@ class Config:
                 f"platypose: focal {self.focal:g}, energy_scale {self.energy_scale:g} and num_substeps "
                 f"{self.num_substeps}: expected a positive focal length and no negative numbers"
             )
-        if self.aggregation not in ("mean", "jpma") or self.axes not in ("camera", "world"):
-            raise InputError(
-                f"platypose: aggregation is {self.aggregation!r} and axes {self.axes!r}, expected mean or jpma, and "
-                "camera or world"
-            )
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"platypose: eta is {self.eta:g}, expected 0 to 1")
+        if self.axes not in ("camera", "world"):
+            raise InputError(f"platypose: axes is {self.axes!r}, expected camera or world")
 
 
 def visited_steps(total: int, count: int) -> tuple[int, ...]:

@@ -46,6 +46,7 @@ from posewright.nn.diffusion import (
 )
 from posewright.nn.mirror import mirrored
 from posewright.nn.physical_guidance import guidance_of
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import AlternatingTransformer, check_window, position
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -101,10 +102,7 @@ class Config:
     """How one pose is made of the hypotheses where a camera and keypoints are at hand; `forward` gives the mean."""
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(
-                f"starpose: {self.num_proposals} hypotheses (num_proposals), expected at least 1"
-            )
+        check_sampler(self)
         if self.segment < 1 or self.num_frame % self.segment:
             raise InputError(
                 f"starpose: segments of {self.segment} frames in a window of {self.num_frame}, expected a divisor of it"
@@ -113,10 +111,6 @@ class Config:
             raise InputError(
                 f"starpose: history of {self.history} frames, noise {self.history_noise:g}: expected 0 or more"
             )
-        if self.aggregation not in ("jpma", "mean"):
-            raise InputError(f"starpose: aggregation is {self.aggregation!r}, expected jpma or mean")
-        if not 0 <= self.eta <= 1:
-            raise InputError(f"starpose: eta is {self.eta:g}, expected 0 to 1")
 
     @property
     def frames(self) -> int:

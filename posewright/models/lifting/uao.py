@@ -29,6 +29,7 @@ from posewright.nn.attention import StochasticDepth, rising
 from posewright.nn.checkpoints import KeyTable, load_strictly, official_arguments
 from posewright.nn.mirror import check_sides, mirrored
 from posewright.nn.partitioned_graph import NodeLayerNorm, PartitionedGraphConvolution, spatial_partition
+from posewright.nn.sampler_options import check_sampler
 from posewright.nn.spatiotemporal import check_window
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -77,8 +78,7 @@ class Config:
     """Of these poses."""
 
     def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise InputError(f"uao: {self.num_proposals} hypotheses (num_proposals), expected at least 1")
+        check_sampler(self)
         assert self.refine_options  # refuses what cannot be
 
     @property

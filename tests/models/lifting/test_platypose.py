@@ -208,7 +208,7 @@ def test_contract_a_checkpoint_as_the_authors_write_it_is_read():
         ({"skip_timesteps": 4}, "0 to 3"),
         ({"focal": 0.0}, "positive focal"),
         ({"eta": -0.5}, "0 to 1"),
-        ({"aggregation": "median"}, "mean or jpma"),
+        ({"aggregation": "median"}, "jpma or mean"),
         ({"axes": "body"}, "camera or world"),
         ({"frames": 0}, "0 frames"),
         ({"activation": "swish"}, "gelu, relu"),
