@@ -1,11 +1,11 @@
 """Every probabilistic lifter in one table: errors, calibration and cost, with the true root and without.
 
-    python benchmarks/probabilistic.py --steps 2000 --batch 8 --view-step 2 [--seeds 0 1 2]
-    python benchmarks/probabilistic.py --steps 2000 --batch 8 --view-step 2 --time-again    # on a quiet machine
+    python benchmarks/probabilistic.py --view-step 5 [--seeds 0 1 2] [--methods lifting/uao]
+    python benchmarks/probabilistic.py --time-again    # on a quiet machine
 
 Methods are trained as by `lifting_zoo.py` (same budget, same folder: weights that are there are not trained again) and
-run on the middle of every view of `val` (one window of 27 frames or two; cameras of another distribution than in
-training: `evaluate.lifting`) with noise of 0.5, 1 and 2 % of the body height on Human3.6M's 17 keypoints. The focal
+run on the middle of every view of `val` (`--windows` of theirs; cameras of another distribution than in training:
+`evaluate.lifting`) with noise of 0.5, 1 and 2 % of the body height on Human3.6M's 17 keypoints. The focal
 length is known; MPJPE over the 17 joints, relative to the pelvis, nothing aligned, every valid frame once. Windows lie
 side by side, as published: where they overlap, hypotheses would be averaged. Nothing is mirrored, in any method.
 
@@ -454,7 +454,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--methods", nargs="+", choices=list(SETTINGS), metavar="METHOD", default=list(SETTINGS)
     )
-    parser.add_argument("--windows", type=int, choices=(1, 2), default=1, help="of 27 frames, of each view")
+    parser.add_argument(
+        "--windows", type=int, choices=range(1, 7), default=3, help="that are scored of a view"
+    )
     parser.add_argument("--time-again", action="store_true", help="measure times only")
     lifting_zoo.add_training_options(parser)
     parser.add_argument("--results", type=Path, default=RESULTS / "probabilistic.csv")
