@@ -67,7 +67,12 @@ def table() -> str:
 def _errors(every: Rows) -> str:
     """Each method at its own setting; deployable / oracle where there are both."""
     head = ["method", "seeds", "steps", "one", "mean of 5", "mean of 20"]
-    head += ["best of 5 (oracle)", "best of 20 (oracle)", "JPMA of 20: estimated / true root", "RPEA of 20"]
+    head += [
+        "best of 5 (oracle)",
+        "best of 20 (oracle)",
+        "JPMA of 20: estimated / true root",
+        "RPEA of 20: both",
+    ]
     lines = []
     for name in _methods(every):
         own = _where(every, method=name, steps=_own_steps(every, name), noise_percent="1")
