@@ -291,6 +291,8 @@ def fingerprint(source: str | Path, options: RunOptions, everything: bool = Fals
         chosen = {n: v for n, v in chosen.items() if n not in ("samples", "seed")}
     if not options.refine:
         chosen = {n: v for n, v in chosen.items() if n != "refine"}
+    if options.precision == "float32":
+        chosen = {n: v for n, v in chosen.items() if n != "precision"}
     text = json.dumps([str(path.resolve()), stamp, chosen, __version__], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from posewright.cli.options import Precision
+
 
 def evaluate(
     lifter: Annotated[str, typer.Argument(help="Method, e.g. lifting/raylift.")] = "lifting/raylift",
@@ -25,6 +27,9 @@ def evaluate(
     unknown_focal: Annotated[
         bool, typer.Option("--unknown-focal", help="Do not tell the lifter the focal length.")
     ] = False,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="Of a published lifter's hidden layers.")
+    ] = Precision.float32,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored clip.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
@@ -38,7 +43,7 @@ def evaluate(
     from posewright.pipelines.lift import choose_lifter, lift_points
     from posewright.skeletons.joint_sets import COCO_FEET_21
 
-    model = choose_lifter(lifter, variant, weights)
+    model = choose_lifter(lifter, variant, weights, precision=precision.value)
     views = filmed(load_mocap("val", data / "mocap" if data else None))
     done = 0
 

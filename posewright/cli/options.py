@@ -54,6 +54,13 @@ class BodyDetail(StrEnum):
     low = "low"
 
 
+class Precision(StrEnum):
+    """What numbers the hidden layers of a lifter multiply."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class FootLock(StrEnum):
     """What to do about feet on the floor."""
 
@@ -131,6 +138,14 @@ LifterVariant = Annotated[
     typer.Option(
         "--lifter-variant",
         help="Published size of an authors' checkpoint: see `posewright models show`.",
+        rich_help_panel=_PEOPLE,
+    ),
+]
+LifterPrecision = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        help="Of another lifter's hidden layers: bfloat16 takes about half the time, see docs/zoo_usage.md.",
         rich_help_panel=_PEOPLE,
     ),
 ]

@@ -39,6 +39,9 @@ ALIASES = {"lifting/videopose3d": {"243_coco": ("243", COCO_17)}}
 """Published checkpoints of a variant that read another joint set: method -> name -> (variant, joint set read)."""
 
 
+Precision = Literal["float32", "bfloat16"]
+
+
 @dataclass(frozen=True)
 class Lifter:
     """A network in evaluation mode and its conventions."""
@@ -54,7 +57,7 @@ class Lifter:
     statistics: Mapping[str, Tensor] | None = None
     """See `STATISTICS`."""
     variant: str | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """What clips are run in; see `nn.half_precision`."""
 
     def to(self, device: str) -> "Lifter":

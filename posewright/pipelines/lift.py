@@ -10,15 +10,17 @@ missing = NaN position and 0 confidence, both ways.
 """
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import nn
 
 from posewright.core.errors import InputError
-from posewright.evaluate.lifters import Lifter, as_lifter, load_lifter, read_weights
+from posewright.evaluate.lifters import Lifter, Precision, as_lifter, load_lifter, read_weights
 from posewright.fitting.refine import RefineOptions
 from posewright.geometry.cameras import default_focal, remove_intrinsics, undistort_pixels
 from posewright.geometry.resection import root_translation
@@ -82,6 +84,7 @@ def lift(
     weights: str | Path | None = None,
     flip: bool = False,
     device: str = "cpu",
+    precision: Precision | None = None,
     samples: int | None = None,
     seed: int = 0,
     refine: Refine = False,
@@ -102,6 +105,9 @@ def lift(
         weights: file of a named lifter's weights: safetensors, or its authors' checkpoint.
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
+        precision: of a published lifter's hidden layers, "float32" or "bfloat16", which takes about half the time where
+            the processor has such products, and moves joints by a millimetre (docs/zoo_usage.md); None: the lifter's
+            own, float32. The default lifter needs none.
         samples: also say how sure this is (the default lifter only): that many `samples` around the answer, the
             `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
             docs/uncertainty.md. The answer itself does not change.
@@ -133,7 +139,7 @@ def lift(
     clip = Keypoints2D(skeleton, keypoints[:, None], confidence[:, None], image_size, fps)
     camera = Camera(K=K, image_size=image_size, focal_source="given" if focal_known else "assumed")
     target = skeleton if output is None else get(output) if isinstance(output, str) else output
-    chosen = choose_lifter(model, variant, weights, device)
+    chosen = choose_lifter(model, variant, weights, device, precision)
     sampled = None if samples is None else require_errors(chosen)
     name = chosen.name if isinstance(chosen, Lifter) else DEFAULT_LIFTER
     note = f"lifted by {name}, focal length {'given' if focal_known else 'assumed'}: {focal:.0f} px"
@@ -365,12 +371,29 @@ def choose_lifter(
     variant: str | None = None,
     weights: str | Path | None = None,
     device: str = "cpu",
+    precision: Precision | None = None,
 ) -> raylift.Model | Lifter:
     """Return the lifter that a caller means, on its device; arguments as for `lift`.
 
     Raises:
-        InputError: no such lifter, or its weights are missing or another's.
+        InputError: no such lifter, or its weights are missing or another's, or it does not run in that precision.
     """
+    chosen = _choose(model, variant, weights, device)
+    if precision is None or (precision == "float32" and not isinstance(chosen, Lifter)):
+        return chosen
+    if precision not in get_args(Precision):
+        raise InputError(f"precision {precision!r}, expected one of {', '.join(get_args(Precision))}")
+    if not isinstance(chosen, Lifter):
+        raise InputError(
+            f"precision {precision}: {DEFAULT_LIFTER} lifts thousands of frames a second as it is; precision is for "
+            "the other lifters: name one, or leave it out"
+        )
+    return replace(chosen, precision=precision)
+
+
+def _choose(
+    model: str | nn.Module | Lifter | None, variant: str | None, weights: str | Path | None, device: str
+) -> raylift.Model | Lifter:
     if device == "auto":
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class RunOptions:
     """File of the lifter's weights; the default one has its own."""
     lifter_variant: str | None = None
     """Published size of an authors' checkpoint."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of another lifter's hidden layers: `float32` or `bfloat16`; see `pw.lift`."""
     subject_height: float | None = None
     """Body height of person 1, metres."""
     fov: float | None = None
@@ -266,7 +268,9 @@ def keypoints_to_motion(
     report = on_progress or (lambda stage, done, total: None)
     report("lifting to 3D", 0, 1)
     camera = make_camera(keypoints.image_size, options)
-    lifter = choose_lifter(options.lifter, options.lifter_variant, options.lifter_weights, options.device)
+    lifter = choose_lifter(
+        options.lifter, options.lifter_variant, options.lifter_weights, options.device, options.precision
+    )
     sampled = None if options.samples is None else require_errors(lifter)
     if options.samples is not None:
         check_memory(options.samples, keypoints.num_frames, keypoints.num_people)

@@ -1,23 +1,35 @@
 """Every published lifter through the pipeline, at sizes that run in milliseconds, with random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import posewright as pw
 from posewright.core.errors import InputError
-from posewright.evaluate.lifters import as_lifter, facts_of, load_lifter, save_lifter, without_weights, zoo
+from posewright.evaluate.lifters import (
+    Lifter,
+    Precision,
+    as_lifter,
+    facts_of,
+    load_lifter,
+    save_lifter,
+    without_weights,
+    zoo,
+)
 from posewright.evaluate.windows import run_clip
-from posewright.models import find
+from posewright.models import create, find
 from posewright.motion.clean import to_motion
 from posewright.pipelines.complete_body import complete_body
-from posewright.pipelines.lift import keypoint_rays, lift_people
+from posewright.pipelines.lift import choose_lifter, keypoint_rays, lift_people
 from posewright.pipelines.lift_zoo import lift_with, metric_joints, network_input, screen_keypoints
 from posewright.skeletons.joint_sets import BODY_24, BODY_26, COCO_17, H36M_17, MPI_17, RIG_26
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.cameras import Camera
 from posewright.structures.keypoints import Keypoints2D
 from tests.models.lifting.small import SMALL
+from tests.nn.test_half_precision import needs_bfloat16
 from tests.pipelines.test_lift import FOCAL, SIZE, K, _scene, _take
 
 CAMERA = Camera(K=K, image_size=SIZE, focal_source="given")
@@ -200,6 +212,32 @@ def test_law_long_clips_are_lifted_as_short_ones(special, monkeypatch):
     expected = run_clip(lifter, x, flip=True)
     monkeypatch.setattr("posewright.evaluate.windows.PACKED_FROM", 1)
     torch.testing.assert_close(run_clip(lifter, x, flip=True), expected, atol=1e-5, rtol=1e-5)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("frames", [5, 40, 600])
+def test_precision_of_a_lifter_changes_its_joints_a_little(frames):
+    torch.manual_seed(0)
+    lifter = as_lifter(create("lifting/mixste", num_frame=9, embed_dim_ratio=64, depth=2))
+    x = np.random.default_rng(0).uniform(200, 900, (frames, 17, 2))
+
+    def lifted(model: Lifter, precision: Precision | None = None) -> np.ndarray:
+        joints = pw.lift(x, None, "h36m_17", SIZE, 50.0, model=model, precision=precision).positions
+        return joints - joints[:, :1]
+
+    exact, half = lifted(lifter), lifted(lifter, "bfloat16")
+    assert half.dtype == exact.dtype
+    size = np.linalg.norm(exact, axis=-1).mean()
+    assert 0 < np.linalg.norm(half - exact, axis=-1).mean() < 0.02 * size
+    np.testing.assert_array_equal(lifted(replace(lifter, precision="bfloat16")), half)
+
+
+def test_bad_input_precision_is_for_named_lifters():
+    with pytest.raises(InputError, match="name one, or leave it out"):
+        choose_lifter(precision="bfloat16")
+    with pytest.raises(InputError, match="expected one of float32, bfloat16"):
+        choose_lifter(small_lifter("lifting/semgcn"), precision="float16")  # pyright: ignore[reportArgumentType]
+    assert choose_lifter(precision="float32") is choose_lifter()
 
 
 def test_law_windows_without_overlap_cut_as_the_papers_do():
