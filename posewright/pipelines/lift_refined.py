@@ -3,8 +3,8 @@
 Wang et al., "Uncertainty-Aware Testing-Time Optimization for 3D Human Pose Estimation", IEEE TMM 2025
 (`fitting.refine`), here for `lifting/raylift`, deployable: the pose stands at the root that the first pose and the
 keypoints give (the paper: at the true one), and what the network says of its own error is said by
-`models.lifting.raylift_errors`, for the first pose. The settings chosen on `train` do not use that: they end after a few
-steps, and nothing holds the pose (docs/lifting.md has the figures).
+`models.lifting.raylift_errors`, for the first pose. The settings chosen on `train` do not use that: they end after a
+few steps, and nothing holds the pose (docs/lifting.md has the figures).
 
 Everything is measured in metres at the person: rays are multiplied by the depth of the root, so that a step, and a miss
 in the picture, mean the same to somebody far away and near. Windows are optimised each by itself and blended after, so
