@@ -58,6 +58,15 @@ def test_help_does_not_load_torch():
     assert "posewright run clip.mp4" in done.stdout
 
 
+def test_python_m_posewright_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "posewright", "run", "nowhere.mp4"], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "nowhere.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_import_does_not_load_torch():
     code = "import sys, posewright\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
