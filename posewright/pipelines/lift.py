@@ -106,7 +106,7 @@ def lift(
         flip: average with the mirrored clip's result, at twice the time.
         device: where the model runs.
         precision: of a published lifter's hidden layers, "float32" or "bfloat16", which takes about half the time where
-            the processor has such products, and moves joints by a millimetre (docs/zoo_usage.md); None: the lifter's
+            the processor has such products, and moves joints by 1 to 3 mm (docs/zoo_usage.md); None: the lifter's
             own, float32. The default lifter needs none.
         samples: also say how sure this is (the default lifter only): that many `samples` around the answer, the
             `covariance` of each joint's place, and its `pose_covariance` relative to the pelvis; see
