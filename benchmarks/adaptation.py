@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lifting_zoo import FRAMES, add_rows, network_of, read_rows
+from lifting_zoo import add_rows, network_of, read_rows, train_alike
 from row import RESULTS
 from torch import Tensor
 
@@ -41,7 +41,7 @@ from posewright.evaluate.lifting import IMAGE, Corruption, View, _looking, _stat
 from posewright.pipelines.lift import default_model
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.keypoints import Keypoints2D
-from posewright.train.lifting import ZOO_CLIPS, train_lifter
+from posewright.train.lifting import ZOO_CLIPS
 from posewright.train.loop import TrainingOptions
 
 CLIP_SECONDS = 4.0
@@ -174,18 +174,8 @@ def first_student(name: str, seed: int, clips: type[FilmedClips], arguments: arg
         schedule="cosine",
         every=200,
     )
-    lifter = train_lifter(
-        network_of(name, "small"),
-        clips(load_mocap("train"), ZOO_CLIPS, seed=seed),
-        options,
-        batch=arguments.batch,
-        seed=seed,
-        fps=50.0,
-        frames=FRAMES,
-        device=arguments.device,
-        out=out,
-    )
-    return student_of(lifter)
+    footage = clips(load_mocap("train"), ZOO_CLIPS, seed=seed)
+    return student_of(train_alike(network_of(name, "small"), footage, options, seed, arguments, out))
 
 
 def adapted(

@@ -65,16 +65,9 @@ def lift_with(
         seen = np.flatnonzero((confidence[:, person] > 0).any(-1))
         if len(seen):
             part = slice(seen[0], seen[-1] + 1)
-            points[part, person] = _lift_track(
-                lifter,
-                screen[part, person],
-                confidence[part, person],
-                keypoints.fps,
-                focal,
-                flip,
-                options,
-                measured,
-            )
+            given = screen[part, person], confidence[part, person]
+            joints, rate = track_joints(lifter, *given, keypoints.fps, focal, flip, options, measured)
+            points[part, person] = from_rate(body_points(lifter, joints), len(given[0]), keypoints.fps, rate)
     return points, lifted_joints(lifter)
 
 
@@ -110,21 +103,6 @@ def screen_keypoints(lifter: Lifter, keypoints: Keypoints2D, camera: Camera) -> 
     present &= np.isfinite(screen).all(-1)
     screen = np.where(present[..., None], screen, 0).astype(np.float32)
     return screen, np.where(present, np.clip(confidence, 0, 1), 0).astype(np.float32)
-
-
-def _lift_track(
-    lifter: Lifter,
-    screen: np.ndarray,
-    confidence: np.ndarray,
-    fps: float,
-    focal: float,
-    flip: bool,
-    options: RefineOptions | None,
-    measured: np.ndarray,
-) -> np.ndarray:
-    """One person's points (T, 26, 3) from screen keypoints (T, K, 2)."""
-    joints, rate = track_joints(lifter, screen, confidence, fps, focal, flip, options, measured)
-    return from_rate(body_points(lifter, joints), len(screen), fps, rate)
 
 
 def track_joints(

@@ -112,8 +112,18 @@ class RunOptions:
                     "expected one of the two options"
                 )
         self._check_refine()
+        self._check_precision()
         if self.body not in BODIES:
             raise InputError(f"--body is {self.body!r}, expected one of {', '.join(BODIES)}")
+
+    def _check_precision(self) -> None:
+        if self.precision not in ("float32", "bfloat16"):
+            raise InputError(f"--precision is {self.precision!r}, expected float32 or bfloat16")
+        if self.precision != "float32" and self.lifter in (None, "lifting/raylift"):
+            raise InputError(
+                f"--precision {self.precision} is for published lifters, the default one lifts thousands of frames a "
+                "second as it is: name one with --lifter, or leave it out"
+            )
 
     def _check_refine(self) -> None:
         if not isinstance(self.refine, int) or self.refine < 0:

@@ -24,6 +24,7 @@ from posewright.motion.clean import to_motion
 from posewright.pipelines.complete_body import complete_body
 from posewright.pipelines.lift import choose_lifter, keypoint_rays, lift_people
 from posewright.pipelines.lift_zoo import lift_with, metric_joints, network_input, screen_keypoints
+from posewright.pipelines.video_to_motion import RunOptions, keypoints_to_motion
 from posewright.skeletons.joint_sets import BODY_24, BODY_26, COCO_17, H36M_17, MPI_17, RIG_26
 from posewright.skeletons.skeleton import Skeleton
 from posewright.structures.cameras import Camera
@@ -187,8 +188,6 @@ def test_run_makes_a_whole_motion_of_it(special, clip):
 
 
 def test_run_options_name_a_lifter_and_its_weights(clip, tmp_path):
-    from posewright.pipelines.video_to_motion import RunOptions, keypoints_to_motion
-
     save_lifter(small_lifter("lifting/semgcn"), tmp_path / "w.safetensors")
     keypoints = Keypoints2D(
         H36M_17, clip[:20, None].astype(np.float32), np.ones((20, 1, 17), np.float32), SIZE, 50.0
@@ -238,6 +237,10 @@ def test_bad_input_precision_is_for_named_lifters():
     with pytest.raises(InputError, match="expected one of float32, bfloat16"):
         choose_lifter(small_lifter("lifting/semgcn"), precision="float16")  # pyright: ignore[reportArgumentType]
     assert choose_lifter(precision="float32") is choose_lifter()
+    with pytest.raises(InputError, match="name one with --lifter"):
+        RunOptions(precision="bfloat16")
+    with pytest.raises(InputError, match="expected float32 or bfloat16"):
+        RunOptions(lifter="lifting/mixste", precision="half")  # pyright: ignore[reportArgumentType]
 
 
 def test_law_windows_without_overlap_cut_as_the_papers_do():
