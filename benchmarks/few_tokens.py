@@ -2,9 +2,9 @@
 
     python benchmarks/few_tokens.py [--threads 2] [--runs 9]
 
-`nn.attention` chooses by the number of tokens and the width of a head (`FEW_TOKENS`, `NARROW_HEAD`). Both kernels run in
-turn in one process: alone, over 4,131 tokens (a window of 243 frames of 17 joints), forwards and forwards and backwards;
-and inside a training step of two small networks of `lifting_zoo.py`, 16 windows of 27 frames. Medians of wall times.
+`nn.attention` chooses by the number of tokens and the width of a head (`FEW_TOKENS`, `NARROW_HEAD`). Both kernels run
+in turn in one process: alone, over 4,131 tokens (a window of 243 frames of 17 joints), forwards, and forwards and
+backwards; and inside a training step of two small networks, 16 windows of 27 frames. Medians of wall times.
 Writes results/few_tokens.csv.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import torch
 from row import write_rows
@@ -23,7 +24,7 @@ from posewright.nn import attention
 TOKENS = 4131
 SIZES = [(n, heads, width) for n in (17, 27, 81, 243) for heads, width in ((8, 6), (8, 16), (8, 32), (8, 64))]
 """Tokens of a sequence, heads, width of a head."""
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "lifting/mixste": {"num_frame": 27, "embed_dim_ratio": 48, "depth": 6},
     "lifting/motionbert": {"maxlen": 27, "dim_feat": 48, "dim_rep": 96, "depth": 3},
 }
