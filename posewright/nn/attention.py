@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 FEW_TOKENS, NARROW_HEAD = 32, 32
-"""Up to which the fused kernel loses, measured with one and two threads for 9 to 243 tokens and widths of 6 to 128."""
+"""Up to which the fused kernel loses on two threads."""
 
 
 class StochasticDepth(nn.Module):
@@ -58,9 +58,9 @@ def attend_heads(
 ) -> Float[Tensor, "B H N D"]:
     """Scaled dot-product attention of every head; with `mask`, a token sees those where its row is true.
 
-    On the processor few tokens with narrow heads, such as the joints of a pose, go through plain matrix products:
-    with two threads PyTorch's fused kernel takes two to three times as long for them, forwards and backwards. In half
-    precision the fused one keeps the scores in float32.
+    On the processor few tokens with narrow heads, such as the joints of a pose, go through plain matrix products: with
+    two threads they take 0.4 to 0.7 of the fused kernel's time, with one thread 1.2 forwards and 0.9 with gradients
+    (`benchmarks/few_tokens.py`). In half precision the fused one keeps the scores in float32.
     """
     few = k.shape[-2] <= FEW_TOKENS and q.shape[-1] <= NARROW_HEAD
     if causal or not few or q.device.type != "cpu" or q.dtype not in (torch.float32, torch.float64):
