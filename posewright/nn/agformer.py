@@ -78,15 +78,17 @@ class NeighbourConvolution(nn.Module):
         self.register_buffer("adjacency", fixed, persistent=False)
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
-        adjacency = self.similar(x) if self.adjacency is None else self.adjacency
-        mixed = (adjacency @ self.V(x) + self.U(x)).flatten(0, -3)
+        gathered = self.gather_similar(x) if self.adjacency is None else self.adjacency @ self.V(x)
+        mixed = (gathered + self.U(x)).flatten(0, -3)
         return F.relu(x + self.node_norm(mixed).view(x.shape))
 
-    def similar(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N N"]:
-        """Return the normalised graph of the most similar nodes."""
+    def gather_similar(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
+        """Gather over the normalised graph of the most similar nodes."""
         similarity = x @ x.transpose(-1, -2)
         least = kth_largest(similarity, min(self.neighbours, x.shape[-2]))
-        return _normalised((similarity >= least).to(x.dtype))
+        adjacency = (similarity >= least).to(x.dtype)
+        root = adjacency.sum(-1, keepdim=True).rsqrt()
+        return root * (adjacency @ (root * self.V(x)))
 
 
 def kth_largest(x: Float[Tensor, "*B N"], k: int) -> Float[Tensor, "*B 1"]:

@@ -3,6 +3,8 @@
 Convention: tokens are (*B, N, C), N tokens of C channels; every leading dimension is a batch dimension.
 """
 
+from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -60,11 +62,15 @@ def attend_heads(
 
     On the processor few tokens with narrow heads, such as the joints of a pose, go through plain matrix products: with
     two threads they take 0.4 to 0.7 of the fused kernel's time, with one thread 1.2 forwards and 0.9 with gradients
-    (`benchmarks/few_tokens.py`). In half precision the fused one keeps the scores in float32.
+    (`benchmarks/few_tokens.py`). Scores are float32 in half precision too.
     """
     few = k.shape[-2] <= FEW_TOKENS and q.shape[-1] <= NARROW_HEAD
-    if causal or not few or q.device.type != "cpu" or q.dtype not in (torch.float32, torch.float64):
+    if causal or not few or q.device.type != "cpu" or q.dtype == torch.float16:
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+    if q.dtype == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            heads = q.float(), k.float(), v.float()
+            return attend_heads(*heads, scale, dropout, mask=mask).to(q.dtype)
     scores = q * (q.shape[-1] ** -0.5 if scale is None else scale) @ k.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(q.dtype).min)
@@ -120,17 +126,20 @@ class CrossAttention(nn.Module):
         return self.dropout(self.proj(attend(self.q(q), self.k(k), self.v(v), self.num_heads, self.scale)))
 
 
-class Mlp(nn.Module):
+class Mlp(nn.Sequential):
     """Two linear layers with the exact GELU between them and dropout after each."""
 
     def __init__(self, dim: int, hidden: int, dropout: float = 0.0):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-        return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
+        layers = {
+            "fc1": nn.Linear(dim, hidden),
+            "gelu": nn.GELU(),
+            "dropout1": nn.Dropout(dropout),
+            "fc2": nn.Linear(hidden, dim),
+            "dropout2": nn.Dropout(dropout),
+        }
+        super().__init__(OrderedDict(layers))
+        self.fc1: nn.Linear
+        self.fc2: nn.Linear
 
 
 class TransformerBlock(nn.Module):

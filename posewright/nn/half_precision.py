@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from posewright.core.errors import InputError
 from posewright.nn.hidden_layers import hidden_layers, weighted_layers
-from posewright.nn.packed_linear import PackedLinear, can_pack
+from posewright.nn.packed_linear import can_pack, put_packed
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -64,7 +64,7 @@ def half_precision(network: M, narrowest: int = NARROWEST) -> M:
         if module in whole:
             _put(twin, path, InFloat32(twin.get_submodule(path)))
         elif pack and module in hidden and type(module) is nn.Linear:
-            _put(twin, path, PackedLinear(module, torch.bfloat16))
+            put_packed(twin, path, torch.bfloat16)
     return twin.eval()
 
 

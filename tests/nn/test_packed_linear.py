@@ -43,3 +43,27 @@ def test_law_other_precisions_are_returned_as_they_are():
     network = nn.Sequential(nn.Linear(8, 8)).to(torch.bfloat16)
     assert packed(network) is network
     assert packed(nn.ReLU()).training is True
+
+
+@needs_onednn
+def test_law_the_exact_gelu_of_a_sequence_is_applied_by_the_layer_before_it():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 16), nn.GELU(approximate="tanh"), nn.ReLU(), nn.GELU()
+    )
+    twin, x = packed(network), 3 * torch.randn(5, 8)
+    assert [type(m) for m in twin] == [PackedLinear, nn.Identity, PackedLinear, nn.GELU, nn.ReLU, nn.GELU]
+    with torch.inference_mode():
+        torch.testing.assert_close(twin(x), network(x), atol=1e-5, rtol=1e-5)
+
+
+@needs_onednn
+def test_law_a_gelu_beside_a_layer_is_left_alone():
+    class Beside(nn.Sequential):
+        def forward(self, x):
+            return self[0](x) + self[1](x)
+
+    torch.manual_seed(0)
+    network, x = Beside(nn.Linear(8, 8), nn.GELU()), torch.randn(5, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(network)(x), network(x), atol=1e-5, rtol=1e-5)
