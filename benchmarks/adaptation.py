@@ -1,7 +1,7 @@
 """Does adapting a lifter to unlabelled footage help, and which part of it: from one camera domain to another.
 
-    python benchmarks/adaptation.py [--lifters lifting/mixste lifting/d3dp lifting/raylift] [--seeds 0 1 2]
-        [--train-steps 4000] [--adapt-steps 600]
+    python benchmarks/adaptation.py [--lifters lifting/videopose3d lifting/raylift] [--seeds 0 1 2]
+        [--train-steps 1000] [--adapt-steps 300]
 
 Source: `../shared/data/mocap/train`, filmed far away through long lenses, people in the middle of the picture (`FAR`).
 A lifter of `lifting_zoo.SMALL` is trained on that; `lifting/raylift` comes with its own weights, trained on cameras of
@@ -45,6 +45,7 @@ from posewright.train.lifting import ZOO_CLIPS
 from posewright.train.loop import TrainingOptions
 
 CLIP_SECONDS = 4.0
+LIFTERS = ("lifting/videopose3d", "lifting/convformer", "lifting/d3dp", "lifting/raylift")
 WAYS = ("none", "more_steps", *METHODS, "target_cameras")
 KEY = ("lifter", "way", "seed", "budget", "clips")
 
@@ -169,7 +170,7 @@ def first_student(name: str, seed: int, clips: type[FilmedClips], arguments: arg
     options = TrainingOptions(
         None,
         arguments.learning_rate,
-        muon_learning_rate=None,
+        muon_learning_rate=arguments.muon or None,
         steps=arguments.train_steps,
         schedule="cosine",
         every=200,
@@ -207,7 +208,9 @@ def adapted(
 
 def key_of(name: str, way: str, seed: int, arguments: argparse.Namespace) -> dict[str, str]:
     """What makes a row another row."""
-    trained = "as shipped" if name == "lifting/raylift" else f"{arguments.train_steps} x {arguments.batch}"
+    optimiser = f"Muon {arguments.muon:g}" if arguments.muon else "AdamW"
+    own = f"{arguments.train_steps} x {arguments.batch}, {optimiser}"
+    trained = "as shipped" if name == "lifting/raylift" else own
     budget = f"trained {trained}, adapted {arguments.adapt_steps} x {arguments.adapt_batch} at {arguments.adapt_rate:g}"
     return {
         "lifter": name,
@@ -245,13 +248,14 @@ def measure(name: str, seed: int, arguments: argparse.Namespace, wanted: Callabl
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--lifters", nargs="+", default=["lifting/mixste", "lifting/d3dp", "lifting/raylift"])
+    parser.add_argument("--lifters", nargs="+", default=LIFTERS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--train-steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--train-steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--adapt-steps", type=int, default=600)
+    parser.add_argument("--muon", type=float, default=0.02, help="its learning rate; 0: AdamW for all")
+    parser.add_argument("--adapt-steps", type=int, default=300)
     parser.add_argument("--adapt-batch", type=int, default=16)
     parser.add_argument("--adapt-rate", type=float, default=2e-4)
     parser.add_argument("--view-step", type=int, default=1, help="take every n-th clip of val")

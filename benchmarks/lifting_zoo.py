@@ -9,8 +9,10 @@ same optimiser and schedule, and one size of about 250,000 weights (`SMALL`), an
 0.5, 1 and 2 % of the body height, and at 1 % with 10 and 30 % of the keypoints missing; no alignment for MPJPE, frames
 counted once, no true root or scale (deployable), flip averaging as stated in the row. The focal length is known.
 
-Named with `--methods`, methods with another paper's block are trained too (`PLUG_INS`); the claim that HopFIR's
-hop-wise attention helps SemGCN is `--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`.
+Methods that sample hypotheses are trained here when they are named; by default they are left to `probabilistic.py`,
+which says what their hypotheses are worth beside the best of these. Methods with another paper's block are trained when
+named, too (`PLUG_INS`); the claim that HopFIR's hop-wise attention helps SemGCN is
+`--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`.
 
 `lifting/raylift`, the default of `run`, is no published method; it stands beside them at the same size, trained on the
 same clips by its own loss. It reads rays and is told whether the focal length is known, and gets no mirrored windows.
@@ -112,9 +114,22 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 """Sizes that a CPU trains: about 250,000 weights where the method scales that far down."""
+SAMPLERS = (
+    "lifting/d3dp",
+    "lifting/diffpose",
+    "lifting/diffpose_multihyp",
+    "lifting/finepose",
+    "lifting/fmpose3d",
+    "lifting/platypose",
+    "lifting/starpose",
+    "lifting/uao",
+)
+"""Methods that answer with hypotheses."""
 PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 80, "hops": 3}}
 """Method and the block it takes from another paper."""
+DEFAULT = [name for name in SMALL if name not in SAMPLERS]
 PUBLISHED = {
+    "lifting/raylift": "base",
     "lifting/simple_baseline": "base",
     "lifting/semgcn": "base",
     "lifting/hopfir": "base",
@@ -375,7 +390,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "--methods", nargs="+", choices=[RAYLIFT, *zoo(), *PLUG_INS], metavar="METHOD", default=list(SMALL)
+        "--methods", nargs="+", choices=[RAYLIFT, *zoo(), *PLUG_INS], metavar="METHOD", default=DEFAULT
     )
     add_training_options(parser)
     parser.add_argument("--flip", action="store_true", help="average with the mirrored clip")

@@ -16,9 +16,9 @@ One row per method, seed, noise, sampler setting and pose in results/probabilist
     best                 of 1, 5, 20, the one nearest to the truth, expected over all choices from 20; oracle
     jpma, rpea           of 5 and 20, at the true root (oracle; as published for D3DP and FMPose3D), and at the one that
                          mean hypothesis, keypoints and focal length tell (deployable); claims: better than the mean
-    estimate             one pose without sampling: MixSTE, deterministic, whose blocks three of these methods denoise
-                         with; the mean of UAO's Gaussians; DiffPose (Gong et al.) from its first guess, as its
-                         released test does; deployable
+    estimate             one pose without sampling: ConvFormer, the best deterministic method of `lifting_zoo.py`, and
+                         MixSTE, whose blocks three of these methods denoise with; the mean of UAO's Gaussians; DiffPose
+                         (Gong et al.) from its first guess, as its released test does; deployable
     refined, unweighted  UAO after test-time optimisation, and without its uncertainty term; at the true root (oracle,
                          as published) and at the estimated one (deployable); claims: better than the estimate, and
                          than without the term
@@ -107,6 +107,7 @@ _DRAWN = {"start": "distribution", "test_num_diffusion_timesteps": 50}
 _REFINED = (4, 1, 2, 8)
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "lifting/mixste": (Setting("estimate", 1),),
+    "lifting/convformer": (Setting("estimate", 1),),
     "lifting/d3dp": _sampled(5, 1, 2, 10),
     "lifting/diffpose": (
         Setting("estimate", 2, {"num_proposals": 1}),

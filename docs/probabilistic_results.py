@@ -24,7 +24,8 @@ PUBLISHED = {
     "lifting/uao": "refined",
 }
 """Pose that a method's paper makes (StarPose's is not known: as D3DP); others: the mean."""
-DETERMINISTIC = "lifting/mixste"
+DETERMINISTIC = {"lifting/mixste": "*", "lifting/convformer": "P"}
+"""Methods of one pose beside them, and their markers."""
 Rows = list[dict[str, str]]
 
 
@@ -213,7 +214,7 @@ def curves(every: Rows, name: str) -> tuple[list[tuple[float, float]], list[tupl
 
     Where the paper makes no pose with the true root, its oracle is the best of 20.
     """
-    pose = PUBLISHED.get(name, "estimate" if name == DETERMINISTIC else "mean")
+    pose = PUBLISHED.get(name, "estimate" if name in DETERMINISTIC else "mean")
     number = "1" if pose in ("refined", "estimate") else MOST
     own = _where(every, method=name, noise_percent="1", hypotheses=number)
     answers = _where(own, pose=pose)
@@ -243,10 +244,10 @@ def draw() -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for number, (name, (deployable, oracle)) in enumerate(drawn.items()):
-        colour = "black" if name == DETERMINISTIC else f"C{number}"
+        colour = "black" if name in DETERMINISTIC else f"C{number}"
         if deployable:
-            marker = "*" if name == DETERMINISTIC else "o"
-            pose = PUBLISHED.get(name, "" if name == DETERMINISTIC else "mean")
+            marker = DETERMINISTIC.get(name, "o")
+            pose = PUBLISHED.get(name, "" if name in DETERMINISTIC else "mean")
             label = f"{name.removeprefix('lifting/')} {pose}".strip()
             axes.plot(*zip(*deployable, strict=True), f"{marker}-", color=colour, ms=6, label=label)
         if oracle:
