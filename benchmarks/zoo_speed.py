@@ -3,10 +3,12 @@
     python benchmarks/zoo_speed.py [--runs 5] [--threads 2] [--methods lifting/mixste:243]
 
 The plain formulation writes attention out: scores of all pairs, scaled, softmax, weighted sum, with the reshapes and
-permutes of the usual transcription; layer scale and shortcut are separate steps. Everything else (linear layers, norms,
-windows) is shared, so that the ratio says what the fused formulation gains and nothing else. Both run in turn on the
-same window, float32; `packed` is ours with the linear layers in oneDNN's layout, as clips of several windows are run,
-and `bfloat16` has its hidden layers in half precision (`nn.half_precision`), also in that layout.
+permutes of the usual transcription; layer scale, shortcut and the fusion of two streams are separate steps. Everything
+else (linear layers, norms, windows) is shared, so that the ratio says what the fused formulation gains and nothing
+else. Both run in turn on the same window, float32; `packed` is ours with the linear layers in oneDNN's layout and GELU
+inside them, as clips of several windows are run, and `bfloat16` has its hidden layers in half precision
+(`nn.half_precision`), also in that layout.
+
 The least time of several runs counts (processor time with one thread, wall time with more). The largest difference of
 the outputs is checked (1e-4 of the largest joint) and written; that of bfloat16 is only written: with fresh weights it
 says little about millimetres (`half_precision.py` measures them).
@@ -27,10 +29,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import posewright.nn.agformer as agformer
 import posewright.nn.attention as attention
+import posewright.nn.dual_stream as dual_stream
+import posewright.nn.prior_attention as prior_attention
 from posewright.models import create, find
 from posewright.nn.half_precision import bfloat16, half_precision
 from posewright.nn.packed_linear import packed
 
+WITH_SHORTCUTS = (attention, agformer, prior_attention)
 DEFAULT = (
     "lifting/mixste:243",
     "lifting/ktpformer:243",
@@ -60,24 +65,33 @@ def plain_attend(
     return mixed.transpose(1, 2).reshape(-1, q.shape[2], num_heads * width)
 
 
-def plain_shortcut(x: Tensor, branch: Tensor, scale: Tensor | None) -> Tensor:
+def plain_shortcut(x: Tensor, branch: Tensor, scale: Tensor | None = None) -> Tensor:
     """A shortcut with layer scale, step by step."""
     return x + (branch if scale is None else scale * branch)
+
+
+def plain_weighted_sum(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of two streams, step by step."""
+    return a * weights[..., :1] + b * weights[..., 1:]
 
 
 @contextmanager
 def plain() -> Iterator[None]:
     """Run the zoo's networks with the plain formulation."""
-    ours = attention.attend, agformer.shortcut
+    ours = attention.attend, attention.shortcut, dual_stream.weighted_sum
 
     def reshaped(q: Tensor, *rest, **options) -> Tensor:
         return plain_attend(q, *rest, **options).reshape(q.shape)
 
-    attention.attend, agformer.shortcut = reshaped, plain_shortcut
+    attention.attend, dual_stream.weighted_sum = reshaped, plain_weighted_sum
+    for module in WITH_SHORTCUTS:
+        module.shortcut = plain_shortcut
     try:
         yield
     finally:
-        attention.attend, agformer.shortcut = ours
+        attention.attend, dual_stream.weighted_sum = ours[0], ours[2]
+        for module in WITH_SHORTCUTS:
+            module.shortcut = ours[1]
 
 
 def measure(name: str, variant: str, runs: int) -> list[dict]:

@@ -4,11 +4,10 @@ Convention: tokens are (B, T, J, C).
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posewright.nn.attention import Mlp, SelfAttention, StochasticDepth
+from posewright.nn.attention import Mlp, SelfAttention, StochasticDepth, shortcut
 from posewright.nn.dual_stream import AdaptiveFusion, Mean
 from posewright.nn.spatiotemporal import BeforeLayer, over_time
 
@@ -80,7 +79,7 @@ class NeighbourConvolution(nn.Module):
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
         gathered = self.gather_similar(x) if self.adjacency is None else self.adjacency @ self.V(x)
         mixed = (gathered + self.U(x)).flatten(0, -3)
-        return F.relu(x + self.node_norm(mixed).view(x.shape))
+        return (x + self.node_norm(mixed).view(x.shape)).relu_()
 
     def gather_similar(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
         """Gather over the normalised graph of the most similar nodes."""
@@ -130,13 +129,6 @@ class AGFormerBlock(nn.Module):
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
         x = shortcut(x, self.drop_path(self.mixer(self.norm1(x))), self.scale1)
         return shortcut(x, self.drop_path(self.mlp(self.norm2(x))), self.scale2)
-
-
-def shortcut(
-    x: Float[Tensor, "*B C"], branch: Float[Tensor, "*B C"], scale: Float[Tensor, " C"] | None
-) -> Float[Tensor, "*B C"]:
-    """Add a branch with its layer scale, if there is one, in one pass over the memory."""
-    return x + branch if scale is None else torch.addcmul(x, branch, scale)
 
 
 class Stream(nn.Module):

@@ -142,6 +142,18 @@ class Mlp(nn.Sequential):
         self.fc2: nn.Linear
 
 
+def shortcut(
+    x: Float[Tensor, "*B C"], branch: Float[Tensor, "*B C"], scale: Float[Tensor, " C"] | None = None
+) -> Float[Tensor, "*B C"]:
+    """Add a branch to its input, with layer scale if there is one, in one pass over the memory.
+
+    Without gradients the sum may take the memory of the branch: nothing else may need that, nor be in it.
+    """
+    if scale is not None:
+        return torch.addcmul(x, branch, scale)
+    return x + branch if torch.is_grad_enabled() or x.dtype != branch.dtype else branch.add_(x)
+
+
 class TransformerBlock(nn.Module):
     """Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -165,8 +177,8 @@ class TransformerBlock(nn.Module):
         self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N C"]:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = shortcut(x, self.drop_path(self.attn(self.norm1(x))))
+        return shortcut(x, self.drop_path(self.mlp(self.norm2(x))))
 
 
 def check_heads(dim: int, num_heads: int) -> None:

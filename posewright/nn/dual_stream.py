@@ -29,7 +29,14 @@ class AdaptiveFusion(nn.Module):
 
     def forward(self, a: Float[Tensor, "*B C"], b: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
         weights = self.weights(torch.cat([a, b], dim=-1)).softmax(-1)
-        return a * weights[..., :1] + b * weights[..., 1:]
+        return weighted_sum(a, b, weights)
+
+
+def weighted_sum(
+    a: Float[Tensor, "*B C"], b: Float[Tensor, "*B C"], weights: Float[Tensor, "*B 2"]
+) -> Float[Tensor, "*B C"]:
+    """Weigh two streams with weights that sum to one, in one pass over the memory."""
+    return torch.lerp(b, a, weights[..., :1])
 
 
 class Mean(nn.Module):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from posewright.nn.attention import Mlp, SelfAttention, StochasticDepth
+from posewright.nn.attention import Mlp, SelfAttention, StochasticDepth, shortcut
 from posewright.nn.graph import ModulatedGraphConvolution, NodeNorm, bone_adjacency, chain_adjacency
 from posewright.nn.spatiotemporal import over_time, position
 
@@ -63,8 +63,8 @@ class PriorBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B N C"]) -> Float[Tensor, "*B N D"]:
         x = self.dropout(self.prior(x) + self.position)
-        x = x + self.drop_path(self.attention(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = shortcut(x, self.drop_path(self.attention(self.norm1(x))))
+        return shortcut(x, self.drop_path(self.mlp(self.norm2(x))))
 
 
 class KinematicsPriorBlock(PriorBlock):

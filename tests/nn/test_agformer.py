@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from posewright.nn.agformer import kth_largest, shortcut
+from posewright.nn.agformer import kth_largest
+from posewright.nn.attention import shortcut
 
 
 @pytest.fixture(autouse=True)
@@ -22,4 +23,8 @@ def test_law_kth_largest_counts_equal_ones_each(k, values):
 def test_law_shortcut_is_the_sum_with_the_scaled_branch():
     x, branch, scale = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(4)
     torch.testing.assert_close(shortcut(x, branch, scale), x + scale * branch)
-    assert torch.equal(shortcut(x, branch, None), x + branch)
+    total = x + branch
+    assert torch.equal(shortcut(x, branch), total)
+    with torch.no_grad():
+        assert torch.equal(shortcut(x, branch.clone()), total)
+        assert shortcut(x, branch.bfloat16()).dtype == torch.float32
