@@ -12,7 +12,8 @@ counted once, no true root or scale (deployable), flip averaging as stated in th
 Methods that sample hypotheses are trained here when they are named; by default they are left to `probabilistic.py`,
 which says what their hypotheses are worth beside the best of these. Methods with another paper's block are trained when
 named, too (`PLUG_INS`); the claim that HopFIR's hop-wise attention helps SemGCN is
-`--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`.
+`--methods lifting/semgcn lifting/semgcn:hopwise --seeds 0 1 2`; ConvFormer's, that its attention does as well as the
+usual one with fewer weights, `--methods lifting/convformer lifting/convformer:usual --seeds 0 1 2`.
 
 `lifting/raylift`, the default of `run`, is no published method; it stands beside them at the same size, trained on the
 same clips by its own loss. It reads rays and is told whether the focal length is known, and gets no mirrored windows.
@@ -125,8 +126,17 @@ SAMPLERS = (
     "lifting/uao",
 )
 """Methods that answer with hypotheses."""
-PLUG_INS: dict[str, dict[str, Any]] = {"lifting/semgcn:hopwise": {"hid_dim": 80, "hops": 3}}
-"""Method and the block it takes from another paper."""
+PLUG_INS: dict[str, dict[str, Any]] = {
+    "lifting/semgcn:hopwise": {"hid_dim": 80, "hops": 3},
+    "lifting/convformer:usual": {
+        "num_frame": FRAMES,
+        "embed_dim_ratio": 8,
+        "depth": 3,
+        "attention": "usual",
+    },
+}
+"""Method and the block it has in another's place: HopFIR's hop-wise attention; usual attention, which has more weights,
+where ConvFormer convolves."""
 DEFAULT = [name for name in SMALL if name not in SAMPLERS]
 PUBLISHED = {
     "lifting/raylift": "base",

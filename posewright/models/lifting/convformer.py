@@ -12,7 +12,8 @@ Everything else is an assumption of this file:
 
 * The frame of the network is that of PoseFormer (Zheng et al., ICCV 2021): joint embeddings of width c, spatial blocks,
   the J c features of a frame as one temporal token, temporal blocks, a learned average over frames, a linear head for
-  the middle frame. `output="all"` leaves the average out and answers for every frame.
+  the middle frame. `output="all"` leaves the average out and answers for every frame, `attention="usual"` leaves the
+  convolutions out, for comparison.
 * *Dynamic*: the kernel widths are averaged with learned weights (softmax), one set each for queries, keys and values;
   the weights do not depend on the input.
 * *Spatial*: depthwise kernels slide along the joints in the order of the joint set, where limbs are neighbours; the
@@ -41,9 +42,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posewright.core.weights import Paper, Weights
-from posewright.nn.attention import rising
+from posewright.nn.attention import TransformerBlock, rising
 from posewright.nn.checkpoints import load_strictly
-from posewright.nn.convolutional_attention import ConvolutionalBlock
+from posewright.nn.convolutional_attention import Axis, ConvolutionalBlock
 from posewright.nn.spatiotemporal import check_window, position
 from posewright.skeletons.joint_sets import H36M_17
 from posewright.structures.lifting import Lifting
@@ -56,6 +57,7 @@ PAPER = Paper(
 )
 LIFTING = Lifting(H36M_17, H36M_17, channels=2, output_frames="centre")
 OUTPUTS = ("centre", "all")
+ATTENTIONS = ("convolutional", "usual")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Config:
     """Odd widths, averaged."""
     output: Literal["centre", "all"] = "centre"
     """Joints of the middle frame, or of all."""
+    attention: Literal["convolutional", "usual"] = "convolutional"
+    """That of the paper, or multi-head self-attention in the same places."""
     drop_rate: float = 0.0
     drop_path_rate: float = 0.1
 
@@ -104,6 +108,9 @@ class Model(nn.Module):
         c, dim, width = config, config.embed_dim_ratio, config.width
         if c.output not in OUTPUTS:
             raise ValueError(f"convformer: output is {c.output!r}, expected one of {', '.join(OUTPUTS)}")
+        if c.attention not in ATTENTIONS:
+            known = ", ".join(ATTENTIONS)
+            raise ValueError(f"convformer: attention is {c.attention!r}, expected one of {known}")
         self.config = c
         self.embed = nn.Linear(c.in_chans, dim)
         self.spatial_position, self.temporal_position = (
@@ -112,15 +119,18 @@ class Model(nn.Module):
         )
         self.dropout = nn.Dropout(c.drop_rate)
 
-        def blocks(tokens: int, size: int, axis: Literal["tokens", "channels"]) -> nn.Sequential:
-            hidden = round(size * c.mlp_ratio)
+        def block(tokens: int, size: int, axis: Axis, drop_path: float) -> nn.Module:
+            hidden, drop = round(size * c.mlp_ratio), c.drop_rate
+            if c.attention == "usual":
+                return TransformerBlock(size, c.num_heads, hidden, dropout=drop, drop_path=drop_path)
+            return ConvolutionalBlock(
+                tokens, size, c.num_heads, hidden, c.kernel_sizes, axis, drop, drop_path
+            )
+
+        def blocks(tokens: int, size: int, axis: Axis) -> nn.Sequential:
+            drop_paths = rising(c.drop_path_rate, c.depth)
             return nn.Sequential(
-                *(
-                    ConvolutionalBlock(
-                        tokens, size, c.num_heads, hidden, c.kernel_sizes, axis, c.drop_rate, drop
-                    )
-                    for drop in rising(c.drop_path_rate, c.depth)
-                ),
+                *(block(tokens, size, axis, drop_path) for drop_path in drop_paths),
                 nn.LayerNorm(size, eps=1e-6),
             )
 
@@ -154,6 +164,7 @@ VARIANTS = {
     "243": Config(num_frame=243, kernel_sizes=(1, 3)),
     "81": Config(),
     "27": Config(num_frame=27),
+    "usual": Config(num_frame=27, attention="usual"),
 }
 PARAMETERS: dict[str, int] = {}
 """None were published where we could read them."""

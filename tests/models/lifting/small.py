@@ -46,6 +46,10 @@ SMALL = {
     "lifting/hopfir": (hopfir.Config(16, 2), (4, 3, 17, 2)),
     "lifting/convformer": (convformer.Config(9, embed_dim_ratio=8, depth=2), (4, 9, 17, 2)),
     "lifting/convformer:all": (convformer.Config(9, embed_dim_ratio=8, depth=2, output="all"), (4, 9, 17, 2)),
+    "lifting/convformer:usual": (
+        convformer.Config(9, embed_dim_ratio=8, depth=2, attention="usual"),
+        (4, 9, 17, 2),
+    ),
     "lifting/videopose3d": (videopose3d.Config(filter_widths=(3, 3), channels=16), (4, 12, 17, 2)),
     "lifting/videopose3d:causal": (
         videopose3d.Config(filter_widths=(3, 3), channels=16, causal=True),

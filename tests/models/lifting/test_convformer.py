@@ -1,10 +1,12 @@
 """ConvFormer: which frames it answers for, and how many weights its attention saves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from posewright.models.lifting import convformer
-from posewright.nn.attention import SelfAttention, TransformerBlock
+from posewright.nn.attention import SelfAttention
 from posewright.nn.checkpoints import load_strictly
 from tests.models.lifting.small import SMALL
 
@@ -22,11 +24,10 @@ def test_law_weights_saved_against_multi_head_self_attention(
 ):
     config = convformer.VARIANTS[variant]
     with torch.device("meta"):
-        ours, usual = convformer.Model(config), convformer.Model(config)
-        for blocks, width in ((usual.spatial, config.embed_dim_ratio), (usual.temporal, config.width)):
-            for i in range(config.depth):
-                blocks[i] = TransformerBlock(width, config.num_heads, round(config.mlp_ratio * width))
-        saved = 1 - weights(ours.temporal[0].attention) / weights(SelfAttention(config.width, 8))
+        ours, usual = convformer.Model(config), convformer.Model(replace(config, attention="usual"))
+        saved = 1 - weights(ours.temporal.get_submodule("0.attention")) / weights(
+            SelfAttention(config.width, 8)
+        )
     assert weights(ours) / 1e6 == pytest.approx(millions, abs=0.005)
     assert weights(usual) / 1e6 == pytest.approx(usual_millions, abs=0.005)
     assert saved == pytest.approx(attention_saved, abs=0.001)
@@ -52,9 +53,11 @@ def test_law_both_outputs_share_everything_but_the_average_over_frames():
     torch.testing.assert_close(middle(keypoints), every(keypoints)[:, 2:3], atol=1e-5, rtol=1e-5)
 
 
-def test_an_unknown_output_is_refused():
+def test_an_unknown_output_or_attention_is_refused():
     with pytest.raises(ValueError, match="centre, all"):
         convformer.Model(convformer.Config(output="middle"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="convolutional, usual"):
+        convformer.Model(convformer.Config(attention="plain"))  # pyright: ignore[reportArgumentType]
 
 
 def test_learns_a_few_poses():
