@@ -144,9 +144,9 @@ class Denoiser(nn.Module):
         self.blocks = nn.ModuleList(
             PostNormBlock(dim, c.num_heads, c.ff_size, c.dropout, c.activation) for _ in range(c.num_layers)
         )
-        self.head = nn.Linear(dim, 3 * c.num_joints)
         self.dropout = nn.Dropout(c.dropout)
         self.skeleton_encoder = SkeletonEncoder(c)
+        self.head = nn.Linear(dim, 3 * c.num_joints)
         rows = max(c.frames + 1, c.timestep)
         self.register_buffer("positions", sinusoidal_positions(rows, dim), persistent=False)
 
