@@ -23,7 +23,7 @@ from truth import view_of
 from posewright.core.errors import InputError
 from posewright.datasets.synth import read_truth
 from posewright.evaluate.uncertainty import CALIBRATED_AT, GROUPS
-from posewright.evaluate.uncertainty_in_video import motion_squares
+from posewright.evaluate.uncertainty_in_video import motion_seen, motion_squares
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
 from posewright.metrics.calibration import LEVELS, conformal_factor, coverage, levels_of
@@ -89,7 +89,7 @@ def squares(clip: Path, focal: bool, kept: Path | None) -> tuple[np.ndarray, np.
             return np.zeros((0, 26)), np.zeros((0, 26))
         if file is not None:
             keypoints_npz.write(keypoints, file)
-    return motion_squares(view_of(truth, 0), keypoints_to_motion(keypoints, options))
+    return motion_squares(motion_seen(view_of(truth, 0), keypoints_to_motion(keypoints, options)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ those placed by anatomy.
 
 With `--clips`, the folder in which `benchmarks/truth.py --keep` left its rendered clips: coverage of a whole `run
 --samples`, keypoints found in the pictures, against the truth of the rendered people of `val`, in the body size of the
-run. Their factors were measured on rendered people of `train` (`benchmarks/measure_uncertainty.py`).
+run; errors of the frames that are to be trusted and of the others, all joints, and how the error expected of a frame
+goes with its error. Their factors were measured on rendered people of `train` (`benchmarks/measure_uncertainty.py`).
 
 Writes results/uncertainty.csv: coverage of the 50, 80 and 95 % regions (a share), calibration error (percent, over all
 levels), sharpness (mean standard deviation of one coordinate, relative to the pelvis, mm), energy score, MPJPE of the
@@ -40,7 +41,7 @@ from posewright.evaluate.uncertainty import (
     RECORDED,
     acceleration,
 )
-from posewright.evaluate.uncertainty_in_video import motion_squares
+from posewright.evaluate.uncertainty_in_video import Seen, frame_errors, motion_seen, motion_squares
 from posewright.io import keypoints_npz
 from posewright.io.video import open_clip
 from posewright.metrics.calibration import (
@@ -64,6 +65,7 @@ from posewright.structures.keypoints import Keypoints2D
 
 CALIBRATED, TESTED = ("cmu_06", "cmu_29"), ("cmu_14_daz", "cmu_35")
 MILLIMETRES = 1000.0
+ON_CLIPS = ("poses of 12 limb joints", "places of 12 limb joints")
 LIMBS = tuple(
     RIG_26.index(f"{side}_{joint}")
     for side in ("left", "right")
@@ -130,16 +132,19 @@ def scores(found: list[ErrorsOnView], samples: int, every: int) -> dict[str, flo
     true = np.concatenate([v.truth for v in found])
     expected = np.concatenate([_expected(v) for v in found])
     wrong = MILLIMETRES * np.linalg.norm(told - true, axis=-1)[:, 1:].mean(-1)
-    doubt = frame_error(expected) > DISTRUST_FRAME
-    row = {
-        "frames": len(told),
+    row = {"frames": len(told), "sharpness_mm": round(MILLIMETRES * sharpness, 2)}
+    return row | trust_row(frame_error(expected), wrong) | sample_scores(found, samples, every)
+
+
+def trust_row(expected: np.ndarray, wrong: np.ndarray) -> dict[str, float | str]:
+    """Errors (mm) of the frames that are to be trusted by their expected errors (metres), and of the others."""
+    doubt = expected > DISTRUST_FRAME
+    return {
         "mpjpe_mm": round(float(wrong.mean()), 2),
-        "sharpness_mm": round(MILLIMETRES * sharpness, 2),
         "distrusted_percent": round(100 * float(doubt.mean()), 2),
         "mpjpe_trusted_mm": round(float(wrong[~doubt].mean()), 2) if (~doubt).any() else "",
         "mpjpe_distrusted_mm": round(float(wrong[doubt].mean()), 2) if doubt.any() else "",
     }
-    return row | sample_scores(found, samples, every)
 
 
 def _expected(view: ErrorsOnView) -> np.ndarray:
@@ -224,36 +229,39 @@ def swapped(condition: Condition, model: raylift_errors.Model, halves: dict) -> 
 
 
 def rows_on_clips(folder: Path, samples: int, kept: Path | None) -> Iterator[dict]:
-    """Coverage of `run --samples` on rendered clips, for each and for all together."""
-    totals: dict[str, list[np.ndarray]] = {}
+    """Coverage of `run --samples` on rendered clips, for each and for all together; frames to be trusted or not."""
+    squares: dict[tuple[str, bool, str], list[np.ndarray]] = {}
+    errors: dict[str, list[np.ndarray]] = {}
     for case in CASES:
         clip = folder / case.name.replace(" ", "_").replace(",", "")
         if not (clip / "truth.npz").exists():
             continue
         for focal in (False, True):
             method = "run, focal" if focal else "run"
-            for joints, square in clip_squares(clip, options_of(case), samples, focal, kept).items():
-                moving = case.move != "static"
+            seen = clip_seen(clip, options_of(case), samples, focal, kept)
+            errors.setdefault(method, []).append(np.stack(frame_errors(seen)))
+            for joints, every in zip(ON_CLIPS, motion_squares(seen), strict=True):
+                square = every[:, list(LIMBS)]
                 row = {"test": method, "condition": case.name, "joints": joints}
                 yield row | {"frames": len(square)} | coverage_row(square)
-                totals.setdefault((method, joints, moving), []).append(square)  # pyright: ignore[reportArgumentType]
-    for (method, joints, moving), squares in totals.items():
-        square = np.concatenate(squares)
+                squares.setdefault((method, case.move != "static", joints), []).append(square)
+    for (method, moving, joints), found in squares.items():
+        square = np.concatenate(found)
         row = {"test": method, "condition": "all, moving camera" if moving else "all, still camera"}
         yield row | {"joints": joints, "frames": len(square)} | coverage_row(square)
+    for method, found in errors.items():
+        expected, wrong = np.concatenate(found, 1)
+        row = {"test": method, "condition": "all", "joints": "all", "frames": len(wrong)}
+        correlation = {"correlation_with_expected": round(float(np.corrcoef(expected, wrong)[0, 1]), 3)}
+        yield row | trust_row(expected, MILLIMETRES * wrong) | correlation
 
 
-def clip_squares(
-    clip: Path, options: RunOptions, samples: int, focal: bool, kept: Path | None
-) -> dict[str, np.ndarray]:
-    """Squared distances of limb joints, as poses and as places, of the frames that are scored."""
+def clip_seen(clip: Path, options: RunOptions, samples: int, focal: bool, kept: Path | None) -> Seen:
+    """A clip's motion beside its truth, in the frames that are scored."""
     truth = read_truth(clip / "truth.npz")
     focal_px = float(truth.cameras[0].K[0, 0]) if focal else None
     options = replace(options, samples=samples, focal=focal_px)
-    motion = keypoints_to_motion(found_in(clip, options, kept), options)
-    pose, place = motion_squares(view_of(truth, 0), motion)
-    names = ("poses of 12 limb joints", "places of 12 limb joints")
-    return {name: square[:, list(LIMBS)] for name, square in zip(names, (pose, place), strict=True)}
+    return motion_seen(view_of(truth, 0), keypoints_to_motion(found_in(clip, options, kept), options))
 
 
 def found_in(clip: Path, options: RunOptions, kept: Path | None) -> Keypoints2D:
@@ -286,7 +294,7 @@ def main() -> None:
         for row in part:
             print(
                 {
-                    k: row[k]
+                    k: row.get(k)
                     for k in ("test", "condition", "joints", "coverage_50", "coverage_80", "coverage_95")
                 }
             )

@@ -12,7 +12,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs import probabilistic_results, readme_results, truth_results, zoo_results  # noqa: E402
+from docs import adaptation_results, probabilistic_results, readme_results, truth_results, zoo_results  # noqa: E402
 from posewright.core.weights import Weights  # noqa: E402
 from posewright.models import find, list_models  # noqa: E402
 from tests.parity.lifters import CASES  # noqa: E402
@@ -174,11 +174,18 @@ def probabilistic_benchmark() -> str:
     return readme_results.with_results(page, probabilistic_results.table())
 
 
+def adaptation() -> str:
+    """Return docs/adaptation.md with its table as the rows give it."""
+    page = (ROOT / "docs" / "adaptation.md").read_text(encoding="utf-8")
+    return readme_results.with_results(page, adaptation_results.table())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "zoo.md": zoo,
     "truth.md": truth,
     "lifting_benchmark.md": lifting_benchmark,
     "probabilistic_benchmark.md": probabilistic_benchmark,
+    "adaptation.md": adaptation,
     "../README.md": readme,
 }
 """Page under docs/ -> what makes it."""

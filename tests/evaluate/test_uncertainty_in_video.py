@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posewright.datasets.procedural import walk
-from posewright.evaluate.uncertainty_in_video import motion_squares
+from posewright.evaluate.uncertainty_in_video import frame_errors, motion_seen, motion_squares
 from posewright.evaluate.video import ViewTruth
 from posewright.geometry.cameras import project_world
 from posewright.skeletons.convert import convert
@@ -37,7 +37,7 @@ def scene(sigma: float = 0.03):
 def test_law_errors_of_the_stated_size_have_the_mean_square_of_three_dimensions():
     truth, told = scene()
     assert told.skeleton.name == RIG_26.name
-    pose, place = motion_squares(truth, told)
+    pose, place = motion_squares(motion_seen(truth, told))
     assert pose.shape == place.shape == (60, 26)
     assert np.isnan(pose[:, 0]).all()
     assert np.nanmean(pose) == pytest.approx(3.0, rel=0.15)
@@ -46,12 +46,20 @@ def test_law_errors_of_the_stated_size_have_the_mean_square_of_three_dimensions(
 def test_law_a_person_who_stands_elsewhere_has_the_same_pose():
     truth, told = scene()
     moved = replace(told, joints=(truth.joints + np.array([0.06, 0.0, 0.0])).astype(np.float32))
-    pose, place = motion_squares(truth, moved)
+    pose, place = motion_squares(motion_seen(truth, moved))
     assert np.nanmax(pose) < 1e-3
     np.testing.assert_allclose(place, (0.06 / 0.03) ** 2, rtol=1e-2)
+
+
+def test_law_frames_are_expected_to_be_as_wrong_as_they_are():
+    truth, told = scene(0.02)
+    expected, wrong = frame_errors(motion_seen(truth, told))
+    np.testing.assert_allclose(expected, 0.02 * 3**0.5, rtol=1e-3)
+    length = 0.02 * (8 / np.pi) ** 0.5  # the mean of a Gaussian in three dimensions
+    assert length < wrong.mean() < 1.1 * length, "the truth is brought to the size of limbs that are off, too"
 
 
 def test_contract_a_motion_without_covariances_is_refused():
     truth, told = scene()
     with pytest.raises(ValueError, match="no covariances"):
-        motion_squares(truth, replace(told, pose_covariance=None))
+        motion_seen(truth, replace(told, pose_covariance=None))
