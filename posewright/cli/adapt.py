@@ -28,10 +28,10 @@ def adapt(
         str,
         typer.Option(
             "--method",
-            help="poseda (any lifter), gpa (its first half), posynda (D3DP).",
+            help="gpa (any lifter), poseda (gpa, and more various poses), posynda (D3DP).",
             rich_help_panel=_HOW,
         ),
-    ] = "poseda",
+    ] = "gpa",
     steps: Annotated[int, typer.Option("--steps", help="Training steps.", rich_help_panel=_HOW)] = 300,
     batch: Annotated[int, typer.Option("--batch", help="Windows per step.", rich_help_panel=_HOW)] = 16,
     learning_rate: Annotated[

@@ -117,7 +117,7 @@ def test_law_the_seed_alone_decides():
 
 def test_bad_input_says_what_was_expected(tmp_path):
     model, clip = student().model, h36m_footage(2.0)
-    with pytest.raises(InputError, match="no method 'magic', expected one of poseda, gpa, posynda"):
+    with pytest.raises(InputError, match="no method 'magic', expected one of gpa, poseda, posynda"):
         adapt_lifter(model, [clip], [CAMERA], "magic", QUICK, source())
     with pytest.raises(InputError, match="no footage"):
         adapt_lifter(model, [], [], "gpa", QUICK, source())

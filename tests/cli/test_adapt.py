@@ -60,6 +60,6 @@ def test_errors_are_one_line(footage, capsys):
     assert run_command_line(command(footage, "--adapter", str(footage / "lifter.safetensors"))) == 1
     assert "not a low-rank adapter" in capsys.readouterr().err
     assert run_command_line(command(footage, "--method", "magic")) == 1
-    assert "expected one of poseda, gpa, posynda" in capsys.readouterr().err
+    assert "expected one of gpa, poseda, posynda" in capsys.readouterr().err
     assert run_command_line(["adapt", "--out", str(footage / "out")]) == 2
     assert not (footage / "out" / "weights.safetensors").exists()
