@@ -92,12 +92,19 @@ def draw() -> None:
     every = [r for r in rows("lifting_zoo") if _budget(r) == budget]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    placed: list[tuple[float, float]] = []
     for name in sorted({r["method"] for r in every}):
         own = [r for r in every if r["method"] == name]
         x, y = _mean(own, "frames_per_second"), _score(every, name, "1", "0")
+        close = any(abs(x / other_x - 1) < 0.5 and abs(y - other_y) < 4 for other_x, other_y in placed)
+        placed.append((x, y))
         axes.plot(x, y, "o", color="tab:blue")
         axes.annotate(
-            name.removeprefix("lifting/"), (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8
+            name.removeprefix("lifting/"),
+            (x, y),
+            xytext=(5, 7 if close else -8),
+            textcoords="offset points",
+            fontsize=8,
         )
     axes.set(
         xscale="log",
