@@ -412,12 +412,13 @@ def _first_pose(lifter: Lifter, setting: Setting, clip: Clip) -> Tensor:
 
 
 def milliseconds(run: Callable[[], Tensor]) -> float:
-    """Per frame of the timed clip; the fastest of the runs that fit into `TIMED_SECONDS`, at least one.
+    """Per frame of the timed clip; the fastest of the runs that fit into `TIMED_SECONDS`, at least one, after a first.
 
     Processor time with one thread, so that it matters less what else is running, wall time with more.
     """
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times = []
+    run()
     while not times or sum(times) < TIMED_SECONDS:
         start = clock()
         run()

@@ -198,7 +198,7 @@ def _figure(found: Rows, column: str, form: str = "{:.1f}") -> str:
 
 def _rate(found: Rows) -> str:
     values = _values(found, "ms_per_frame")
-    return f"{1000 / mean(values):.3g}" if values else "-"
+    return f"{1000 / mean(values):.0f}" if values else "-"
 
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:
