@@ -70,6 +70,7 @@ def test_contract_the_default_lifter_is_adapted_too(tmp_path):
     model = student("lifting/raylift").model
     clip = coco_footage(2.0)
     done = adapt_lifter(model, [clip], [CAMERA], "gpa", QUICK, source())
+    assert any("trained on cameras of all kinds" in warning for warning in done.warnings)
     files = done.save(tmp_path)
     again = choose_lifter("lifting/raylift", weights=files[0])
     adapted, from_file = (lift_people(clip, CAMERA, m)[0] for m in (done.adapted.student.model, again))
